@@ -1,0 +1,1 @@
+"""Turn one set of pictures into another, without pairs: photos into Monets, and back."""

@@ -1,0 +1,246 @@
+"""Every setting of a training run, typed, frozen, with its help text.
+
+Files in `configs/` hold values only, in TOML; the command line wins over the file. The docstring below a field is what
+`cyclestyle train --help` prints. Sizes are in pixels, widths in channels.
+"""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses names it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class DataSettings(Section):
+    """Which pictures are learnt from, and how they are cut."""
+
+    folder: Path | None = None
+    """Folder that holds both sets: `photos/` + `paintings/`, `monet_jpg/` + `photo_jpg/` or `trainA/` + `trainB/`."""
+    photos: Path | None = None
+    """Folder of photos, where the two sets do not lie in one `folder`."""
+    paintings: Path | None = None
+    """Folder of paintings."""
+    augmentation: Literal["paper", "flip", "zoom", "none"] = "paper"
+    """paper: scale to `resize`, cut out `crop`, mirror half of them. flip: scale to `crop`, mirror half.
+    zoom: cut out 50 to 100 % of the area, scale to `crop`, mirror half. none: scale to `crop`."""
+    resize: PositiveInt = 286
+    """Side to which pictures are scaled before the crop (`paper`)."""
+    crop: Annotated[int, Field(ge=16, multiple_of=4)] = 256
+    """Side of the square that the networks see."""
+    batch: PositiveInt = 1
+    """Pairs per device and pass. The paper's is 1; the learning rate is not scaled with it."""
+    workers: NonNegativeInt = 2
+    """Processes that load pictures, per device. They change nothing but the speed."""
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if self.augmentation == "paper" and self.resize < self.crop:
+            raise ValueError(f"resize ({self.resize}) is smaller than crop ({self.crop})")
+        return self
+
+
+class GeneratorSettings(Section):
+    """The network that paints, and its twin that goes the other way."""
+
+    kind: Literal["resnet", "unet"] = "resnet"
+    """resnet: Johnson's, the paper's. unet: with skip connections, as in pix2pix."""
+    width: PositiveInt = 64
+    """Channels after the first layer; all others follow from it."""
+    blocks: PositiveInt = 9
+    """Residual blocks (resnet): the paper has 6 for 128 px and 9 for 256 px."""
+    depth: Annotated[int, Field(ge=5, le=10)] = 8
+    """Halvings (unet): 7 for 128 px, 8 for 256 px."""
+    upsampling: Literal["transposed", "resize"] = "transposed"
+    """resnet: transposed convolution (the paper's) or nearest-neighbour resize and convolution (no checkerboard)."""
+
+
+class DiscriminatorSettings(Section):
+    """The network that tells real pictures from made ones."""
+
+    kind: Literal["patch", "pixel"] = "patch"
+    """patch: judges overlapping patches. pixel: judges each pixel alone."""
+    width: PositiveInt = 64
+    """Channels after the first layer."""
+    layers: Annotated[int, Field(ge=1, le=6)] = 3
+    """Halving layers (patch): 1 sees 16x16 pixels, 2 sees 34x34, 3 sees 70x70 (the paper's)."""
+    spectral_norm: bool = False
+    """Bound each layer's Lipschitz constant (Miyato et al. 2018)."""
+
+
+class ObjectiveSettings(Section):
+    """What the networks minimise."""
+
+    adversarial: Literal["lsgan", "hinge", "vanilla"] = "lsgan"
+    """Least squares (the paper's), hinge, or binary cross-entropy."""
+    cycle: NonNegativeFloat = 10.0
+    """Weight of the L1 distance between a picture and its round trip."""
+    identity: NonNegativeFloat = 5.0
+    """Weight of the L1 distance between a painting and its own repainting, likewise for photos. 0: off."""
+    replay: NonNegativeInt = 50
+    """Made pictures remembered for the discriminators, per domain and process. 0: none."""
+
+
+class OptimizerSettings(Section):
+    """Adam, twice: one for both generators, one for both discriminators."""
+
+    learning_rate: PositiveFloat = 2e-4
+    """Of the generators, and of the discriminators unless they have their own."""
+    discriminator_learning_rate: PositiveFloat | None = None
+    """Of the discriminators."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+
+
+class ScheduleSettings(Section):
+    """How long, and how the learning rate falls: constant, then linearly towards zero at the end.
+
+    Give the length in epochs or in steps. An epoch is every photo once; a step is one update of all networks.
+    """
+
+    epochs: PositiveFloat | None = None
+    """Length in epochs."""
+    decay_epochs: NonNegativeFloat | None = None
+    """How many of them, at the end, with a falling learning rate. Half, unless given."""
+    steps: PositiveInt | None = None
+    """Length in steps."""
+    decay_steps: NonNegativeInt | None = None
+    """How many of them, at the end, with a falling learning rate. Half, unless given."""
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> Self:
+        in_epochs = (self.epochs, self.decay_epochs) != (None, None)
+        in_steps = (self.steps, self.decay_steps) != (None, None)
+        if in_epochs and in_steps:
+            raise ValueError("give the length in epochs or in steps, not in both")
+        length, decay = (self.steps, self.decay_steps) if in_steps else (self.epochs, self.decay_epochs)
+        if length is None:
+            raise ValueError("how long? give epochs or steps")
+        if decay is not None and decay > length:
+            raise ValueError(f"the decay ({decay:g}) is longer than the whole ({length:g})")
+        return self
+
+
+class ComputeSettings(Section):
+    """How the hardware is used."""
+
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    """Handed to Accelerate. Losses and statistics stay in fp32."""
+    accumulate: PositiveInt = 1
+    """Passes per step; the batch of a step is data.batch x accumulate x processes."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the averaged generators (EMA), which are what a run hands over. It warms up; 0: the last weights."""
+
+
+class ReportSettings(Section):
+    """What is written while training. Changes nothing of what is learnt."""
+
+    log_every: PositiveInt = 50
+    """Steps between two lines of metrics.jsonl (means over the steps between)."""
+    sample_every: PositiveInt = 1000
+    """Steps between two sheets of samples: the same pictures every time."""
+    samples: PositiveInt = 4
+    """Photos and paintings on a sheet."""
+    checkpoint_every: PositiveInt = 1000
+    """Steps between two checkpoints; one is always written at the end."""
+    keep: Annotated[int, Field(ge=1)] = 2
+    """Checkpoints kept; older ones are removed once a newer one is safe."""
+
+
+class Settings(Section):
+    """A whole training run."""
+
+    run: Path
+    """Folder of the run; made if missing. If it holds an unfinished run, training goes on from its last checkpoint."""
+    seed: NonNegativeInt = 0
+    """Everything random follows from it."""
+    data: DataSettings = DataSettings()
+    generator: GeneratorSettings = GeneratorSettings()
+    discriminator: DiscriminatorSettings = DiscriminatorSettings()
+    objective: ObjectiveSettings = ObjectiveSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    schedule: ScheduleSettings
+    compute: ComputeSettings = ComputeSettings()
+    report: ReportSettings = ReportSettings()
+
+
+CHANGES_NOTHING = frozenset({"run", "data.workers", "data.folder", "data.photos", "data.paintings"})
+"""Settings that may differ between a run and its continuation (the pictures themselves are compared by fingerprint)."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values of a TOML file. Raises FileNotFoundError or ValueError with the place of the mistake."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no such settings file: {path}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from None
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings in a TOML file. Raises ValueError naming the key, what it holds and what is allowed."""
+    try:
+        return Settings.model_validate(read_toml(path))
+    except ValidationError as error:
+        raise ValueError(f"{path}: {describe(error)}") from None
+
+
+def without_other_unit(values: dict[str, Any], given: set[str]) -> dict[str, Any]:
+    """Drop a file's length in epochs where the command line gives steps, and the other way round."""
+    for chosen, other in (("steps", "epochs"), ("epochs", "steps")):
+        if given & {chosen, f"decay_{chosen}"} and isinstance(values.get("schedule"), dict):
+            kept = {key: value for key, value in values["schedule"].items() if not key.endswith(other)}
+            values = values | {"schedule": kept}
+    return values
+
+
+def describe(error: ValidationError) -> str:
+    """What pydantic found, in one line: `data.crop = 30: should be a multiple of 4`."""
+    found = []
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
+        given = problem["input"]
+        shown = f" = {given!r}" if isinstance(given, (str, int, float, bool)) else ""
+        found.append(f"{place}{shown}: {message}" if place else message)
+    return "; ".join(found)
+
+
+def write_settings(settings: Settings) -> str:
+    """Settings as TOML; `read_settings` gives them back. Unset values are left out."""
+    return tomli_w.dumps(json.loads(settings.model_dump_json(exclude_none=True)))
+
+
+def contradictions(before: Settings, now: Settings) -> list[str]:
+    """The settings in which a continued run differs from the run so far, as `name: was X, is now Y`."""
+    old, new = _flat(before.model_dump(mode="json")), _flat(now.model_dump(mode="json"))
+    return [
+        f"{name}: was {old[name]}, is now {new[name]}"
+        for name in old
+        if old[name] != new[name] and name not in CHANGES_NOTHING and not name.startswith("report.")
+    ]
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat

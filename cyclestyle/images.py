@@ -1,0 +1,141 @@
+"""The pixel convention: what a picture is inside this package, and how files become one and back.
+
+`Images` are float tensors of shape (n, 3, height, width), RGB, with values in [-1, 1].
+A `Picture` is the same thing between disk and tensor: a Pillow image in mode RGB, 8 bits a channel.
+"""
+
+import struct
+import warnings
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from cyclestyle.files import written_aside
+
+Images: TypeAlias = torch.Tensor
+"""Float, (n, 3, h, w), RGB, in [-1, 1]."""
+
+Picture: TypeAlias = Image.Image
+"""A Pillow image in mode RGB."""
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+"""File name endings (in lower case) that count as pictures."""
+
+JPEG_QUALITY = 95
+LARGEST = 178_956_970
+"""Pixels above which a file is taken for a decompression bomb: the bound at which Pillow itself refuses."""
+
+
+def load(path: Path) -> Picture:
+    """Read a picture file as RGB, upright.
+
+    EXIF orientation is obeyed; 16-bit grey is scaled (not clipped); transparency is laid on white; CMYK, palette and
+    greyscale are converted; of an animation the first frame is taken. Embedded ICC profiles are not applied.
+
+    Raises ValueError, naming the file, for anything that is not a whole picture: truncated, empty, not an image, larger
+    than `LARGEST` pixels. FileNotFoundError where there is no file.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns from 89 megapixels on; our own bound is checked below, before a pixel is decoded.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as file:
+                if file.width * file.height > LARGEST:
+                    raise ValueError(f"{path} has {file.width} x {file.height} pixels; at most {LARGEST:,} can be read")
+                file.load()
+                return to_rgb(ImageOps.exif_transpose(file))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no such picture: {path}") from None
+    except UnidentifiedImageError:
+        raise ValueError(f"{path} is not a picture that can be read ({path.stat().st_size:,} bytes)") from None
+    except Image.DecompressionBombError:
+        raise ValueError(f"{path} claims more pixels than can be read; at most {LARGEST:,}") from None
+    # What Pillow's decoders raise on damaged files; SyntaxError is its word for a broken PNG.
+    except (OSError, SyntaxError, EOFError, IndexError, OverflowError, MemoryError, struct.error) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+
+
+def to_rgb(image: Image.Image) -> Picture:
+    """Convert any of Pillow's modes to RGB with 8 bits a channel, as an eye would expect it."""
+    if image.mode in {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}:
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+    if image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
+        paint = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", paint.size, "white"), paint).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Greyscale of more than 8 bits to 8; floats are taken to lie in [0, 1] unless they exceed it."""
+    grey = np.nan_to_num(values.astype(np.float64))
+    float_top = 1.0 if grey.max(initial=0.0) <= 1.0 else 255.0
+    top = float_top if values.dtype.kind == "f" else 65535.0  # 16-bit files also come as 32-bit integers
+    return np.rint(np.clip(grey / top, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def to_images(pictures: list[Picture]) -> Images:
+    """Stack pictures of one size into (n, 3, h, w) in [-1, 1]."""
+    return pixels_to_images(np.stack([np.asarray(picture) for picture in pictures]))
+
+
+def pixels_to_images(pixels: NDArray[np.uint8]) -> Images:
+    """(n, h, w, 3) bytes to (n, 3, h, w) in [-1, 1]."""
+    # copy=True: Pillow's buffers are read-only, which torch does not know.
+    return torch.from_numpy(np.array(pixels.transpose(0, 3, 1, 2), copy=True)).float().div_(127.5).sub_(1.0)
+
+
+def to_pictures(images: Images) -> list[Picture]:
+    """The inverse of `to_images`: rounded to the nearest of 256 levels, values beyond [-1, 1] cut."""
+    levels = images.detach().float().add(1.0).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    return [Image.fromarray(picture) for picture in levels.permute(0, 2, 3, 1).cpu().numpy()]
+
+
+def save(picture: Picture, path: Path, *, exif: Image.Exif | None = None) -> None:
+    """Write a picture in the format that the suffix names, in one step: never half a file.
+
+    JPEG is written at quality 95 without chroma subsampling, so that thin colour strokes survive.
+    """
+    options: dict[str, Any] = {"exif": exif} if exif is not None else {}
+    if path.suffix.lower() in {".jpg", ".jpeg"}:
+        options |= {"quality": JPEG_QUALITY, "subsampling": 0}
+    with written_aside(path) as aside:
+        picture.save(aside, **options)
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """Every picture file below a folder, sub-folders included, in an order that depends on the names alone.
+
+    Names with a leading dot are passed over. Raises FileNotFoundError where there is no folder or no picture.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no such folder: {folder}")
+    found = [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
+    if not found:
+        raise FileNotFoundError(f"no pictures below {folder} (looked for {', '.join(sorted(SUFFIXES))})")
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def fit(picture: Picture, side: int) -> Picture:
+    """The largest centred square of a picture, scaled to `side` x `side` (bicubic, antialiased)."""
+    return ImageOps.fit(picture, (side, side), Image.Resampling.BICUBIC)
+
+
+def grid(rows: list[list[Picture]], *, gap: int = 2) -> Picture:
+    """Pictures of one size side by side, on white."""
+    width, height = rows[0][0].size
+    columns = max(len(row) for row in rows)
+    sheet = Image.new("RGB", (columns * (width + gap) - gap, len(rows) * (height + gap) - gap), "white")
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            sheet.paste(picture, (x * (width + gap), y * (height + gap)))
+    return sheet
