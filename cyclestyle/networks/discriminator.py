@@ -1,0 +1,69 @@
+"""The discriminators: a picture in, a map of scores out, one for each patch. Real is high. No sigmoid at the end."""
+
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from cyclestyle.config import DiscriminatorSettings
+from cyclestyle.images import Images
+from cyclestyle.networks.layers import instance_norm
+
+
+class PatchDiscriminator(nn.Module):
+    """Judges overlapping patches (Isola et al. 2017, section 6.1.2): with 3 layers 70x70 pixels each.
+
+    (n, 3, 256, 256) gives (n, 1, 30, 30) scores.
+    """
+
+    def __init__(self, width: int = 64, layers: int = 3) -> None:
+        super().__init__()
+        body: list[nn.Module] = [nn.Conv2d(3, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
+        channels = width
+        for layer in range(1, layers + 1):
+            wider = width * min(2**layer, 8)
+            stride = 2 if layer < layers else 1
+            body += [
+                nn.Conv2d(channels, wider, 4, stride=stride, padding=1),
+                instance_norm(wider),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+            channels = wider
+        self.body = nn.Sequential(*body, nn.Conv2d(channels, 1, 4, stride=1, padding=1))
+
+    def forward(self, images: Images) -> torch.Tensor:
+        return self.body(images)  # (n, 1, h', w')
+
+
+class PixelDiscriminator(nn.Module):
+    """Judges each pixel alone, so colours only (Isola et al. 2017: the 1x1 'PixelGAN')."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, width, 1),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(width, 2 * width, 1),
+            instance_norm(2 * width),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(2 * width, 1, 1),
+        )
+
+    def forward(self, images: Images) -> torch.Tensor:
+        return self.body(images)  # (n, 1, h, w)
+
+
+def build_discriminator(settings: DiscriminatorSettings) -> PatchDiscriminator | PixelDiscriminator:
+    """The discriminator that the settings describe, with PyTorch's own initial weights and without spectral norm."""
+    if settings.kind == "pixel":
+        return PixelDiscriminator(settings.width)
+    return PatchDiscriminator(settings.width, settings.layers)
+
+
+def bound_spectrally(discriminator: nn.Module) -> None:
+    """Divide every convolution's weight by its largest singular value (Miyato et al. 2018), from now on.
+
+    To be called after the weights have been initialised: the power iteration starts from them.
+    """
+    for module in list(discriminator.modules()):
+        if isinstance(module, nn.Conv2d):
+            spectral_norm(module)

@@ -1,0 +1,133 @@
+"""The generators: pictures in, pictures of the other domain out, at the same size.
+
+The residual one is Johnson et al. 2016 with instance norm, as in CycleGAN (Zhu et al. 2017, section 7.2); the U-Net is
+that of pix2pix (Isola et al. 2017, section 6.1.1).
+"""
+
+import torch
+from torch import nn
+
+from cyclestyle.config import GeneratorSettings
+from cyclestyle.images import Images
+from cyclestyle.networks.layers import instance_norm
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions added to their input: repaint the texture, keep the layout."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            instance_norm(channels),
+            nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            instance_norm(channels),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.body(x)
+
+
+def halve(channels: int) -> nn.Sequential:
+    """Half the size, twice the channels."""
+    return nn.Sequential(
+        nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1), instance_norm(2 * channels), nn.ReLU(inplace=True)
+    )
+
+
+def double(channels: int, upsampling: str) -> nn.Sequential:
+    """Twice the size, half the channels."""
+    if upsampling == "transposed":
+        up: list[nn.Module] = [
+            nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1),
+        ]
+    else:  # every output pixel gets the same number of taps: no checkerboard (Odena et al. 2016)
+        up = [nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), nn.Conv2d(channels, channels // 2, 3)]
+    return nn.Sequential(*up, instance_norm(channels // 2), nn.ReLU(inplace=True))
+
+
+class ResNetGenerator(nn.Module):
+    """Encode to a quarter of the size, repaint, decode. Height and width must be multiples of 4, at least 8."""
+
+    multiple = 4
+    """Height and width must be multiples of this."""
+
+    def __init__(self, width: int = 64, blocks: int = 9, upsampling: str = "transposed") -> None:
+        super().__init__()
+        self.encode = nn.Sequential(
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(3, width, 7),
+            instance_norm(width),
+            nn.ReLU(inplace=True),
+            halve(width),
+            halve(2 * width),
+        )
+        self.repaint = nn.Sequential(*(ResidualBlock(4 * width) for _ in range(blocks)))
+        self.decode = nn.Sequential(
+            double(4 * width, upsampling),
+            double(2 * width, upsampling),
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(width, 3, 7),
+            nn.Tanh(),
+        )
+
+    def forward(self, images: Images) -> Images:
+        x = self.encode(images)  # (n, 4 width, h/4, w/4)
+        x = self.repaint(x)  # (n, 4 width, h/4, w/4)
+        return self.decode(x)  # (n, 3, h, w)
+
+
+class UNetLevel(nn.Module):
+    """One halving, whatever lies below it, one doubling; the input stands beside the result."""
+
+    def __init__(self, channels: int, inner: int, below: nn.Module | None) -> None:
+        super().__init__()
+        down: list[nn.Module] = [nn.LeakyReLU(0.2), nn.Conv2d(channels, inner, 4, stride=2, padding=1)]
+        if below is None:  # the innermost may be a single pixel, which has no variance: not normalised on the way down
+            up_from = inner
+            middle: list[nn.Module] = []
+        else:
+            up_from = 2 * inner
+            middle = [instance_norm(inner), below]
+        up = [nn.ReLU(), nn.ConvTranspose2d(up_from, channels, 4, stride=2, padding=1), instance_norm(channels)]
+        self.body = nn.Sequential(*down, *middle, *up)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, self.body(x)], dim=1)
+
+
+class UNetGenerator(nn.Module):
+    """Halve `depth` times, double as often, with a skip connection at every size.
+
+    Height and width must be multiples of 2 to the power of `depth`, and one of them at least twice that.
+    """
+
+    def __init__(self, width: int = 64, depth: int = 8) -> None:
+        super().__init__()
+        self.multiple = 2**depth
+        wide = 8 * width
+        level = UNetLevel(wide, wide, None)
+        for _ in range(depth - 5):
+            level = UNetLevel(wide, wide, level)
+        for channels in (4 * width, 2 * width, width):
+            level = UNetLevel(channels, 2 * channels, level)
+        self.body = nn.Sequential(
+            nn.Conv2d(3, width, 4, stride=2, padding=1),
+            level,
+            nn.ReLU(),
+            nn.ConvTranspose2d(2 * width, 3, 4, stride=2, padding=1),
+            nn.Tanh(),
+        )
+
+    def forward(self, images: Images) -> Images:
+        return self.body(images)  # (n, 3, h, w)
+
+
+def build_generator(settings: GeneratorSettings) -> ResNetGenerator | UNetGenerator:
+    """The generator that the settings describe, with PyTorch's own initial weights."""
+    if settings.kind == "unet":
+        return UNetGenerator(settings.width, settings.depth)
+    return ResNetGenerator(settings.width, settings.blocks, settings.upsampling)

@@ -1,0 +1,117 @@
+"""The file that a run hands over: one generator's weights with all that is needed to use them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from cyclestyle.config import GeneratorSettings, Section, describe
+from cyclestyle.files import sha256, written_aside
+from cyclestyle.images import Images
+from cyclestyle.networks.generator import build_generator
+from cyclestyle.networks.reference import generator_from_reference, read_reference
+
+FORMAT = "1"
+
+
+class PainterCard(Section):
+    """What a painter's file says about itself."""
+
+    direction: Literal["photo to painting", "painting to photo", "unknown"]
+    generator: GeneratorSettings
+    side: int | None
+    """Side of the squares it was trained on; None where the file does not tell."""
+    step: int | None
+    """Steps it was trained for."""
+
+
+@dataclass(frozen=True)
+class Painter:
+    """A generator ready for use."""
+
+    network: nn.Module
+    card: PainterCard
+    sha256: str
+    """Of the file it came from."""
+
+    @torch.inference_mode()
+    def __call__(self, images: Images) -> Images:
+        """Paint (n, 3, h, w) in [-1, 1], any height and width; the size stays.
+
+        The picture is continued by reflection to the sizes that the network takes, and cut back afterwards.
+        """
+        height, width = images.shape[-2:]
+        multiple: int = self.network.multiple  # type: ignore[assignment]
+        padded = reflect(images, _rounded_up(height, multiple), _rounded_up(width, multiple))
+        return self.network(padded)[..., :height, :width]
+
+
+def _rounded_up(size: int, multiple: int) -> int:
+    # Twice the multiple: reflection inside the networks needs more than one pixel at their smallest size, and instance
+    # norm more than one value. 16 at least, for the 7x7 convolutions.
+    return max(-(-size // multiple) * multiple, 2 * multiple, 16)
+
+
+def reflect(images: Images, height: int, width: int) -> Images:
+    """Continue pictures to the right and downwards by mirroring, as often as needed, without repeating the edge."""
+    rows = _mirrored(images.shape[-2], height, images.device)
+    columns = _mirrored(images.shape[-1], width, images.device)
+    return images[..., rows, :][..., columns]
+
+
+def _mirrored(size: int, wanted: int, device: torch.device) -> torch.Tensor:
+    """0 1 2 3 2 1 0 1 ... for size 4: the indices of a mirrored continuation."""
+    period = max(2 * size - 2, 1)
+    position = torch.arange(wanted, device=device) % period
+    return torch.where(position < size, position, period - position)
+
+
+def save_painter(network: nn.Module, card: PainterCard, path: Path) -> None:
+    """Write a generator and its card as one safetensors file, in one step."""
+    weights = {
+        name: value.detach().to("cpu", torch.float32).contiguous() for name, value in network.state_dict().items()
+    }
+    with written_aside(path) as aside:
+        save_file(weights, aside, metadata={"cyclestyle painter": FORMAT, "card": card.model_dump_json()})
+
+
+def load_painter(path: Path, device: torch.device | str = "cpu") -> Painter:
+    """A painter from its safetensors file, or from the reference implementation's `latest_net_G.pth`.
+
+    Raises FileNotFoundError or ValueError, saying what the file is missing. Nothing in the file is executed.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no such painter: {path}")
+    if path.suffix == ".pth":
+        network, settings = generator_from_reference(read_reference(path))
+        card = PainterCard(direction="unknown", generator=settings, side=None, step=None)
+    else:
+        network, card = _from_safetensors(path)
+    network.requires_grad_(False).eval().to(device)
+    return Painter(network, card, sha256(path))
+
+
+def _from_safetensors(path: Path) -> tuple[nn.Module, PainterCard]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
+    if metadata.get("cyclestyle painter") != FORMAT:
+        raise ValueError(f"{path} is not a painter; a run writes paint.safetensors and unpaint.safetensors")
+    try:
+        card = PainterCard.model_validate(json.loads(metadata["card"]))
+        network = build_generator(card.generator)
+        network.load_state_dict(weights)
+    except ValidationError as error:
+        raise ValueError(f"{path} has a card that cannot be read: {describe(error)}") from None
+    except (KeyError, json.JSONDecodeError, RuntimeError) as error:
+        raise ValueError(f"{path} does not fit its own card: {str(error).splitlines()[0]}") from None
+    return network, card
