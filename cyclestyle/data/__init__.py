@@ -1,0 +1,1 @@
+"""Where pictures come from, and the forms they are handed over in."""
