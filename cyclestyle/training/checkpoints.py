@@ -1,0 +1,123 @@
+"""Checkpoints: everything that is needed to go on, complete or not there at all.
+
+A checkpoint is written into a folder aside, each file synced, described by a manifest (sizes, SHA-256) and renamed;
+only then are older ones removed. At no instant is there none. Nothing in it is executed when read: it is
+safetensors and JSON.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from cyclestyle.files import IN_PROGRESS, sha256, sync
+
+Tensors = dict[str, torch.Tensor]
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose every file has been verified."""
+
+    path: Path
+    facts: dict[str, Any]
+
+    def tensors(self, name: str) -> Tensors:
+        """The tensors saved under a name."""
+        return load_file(self.path / f"{name}.safetensors")
+
+
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    tensors: dict[str, Tensors],
+    facts: dict[str, Any],
+    *,
+    keep: int,
+    main: bool = True,
+    barrier: Callable[[], None] = lambda: None,
+) -> None:
+    """Write `folder/step-NNNNNNN`. Every process calls it with the tensors that are its to write.
+
+    `facts` (JSON) are the main process's. All processes must see one file system.
+    """
+    path = folder / f"step-{step:07d}"
+    aside = folder / f"{IN_PROGRESS}{path.name}"
+    if main:
+        shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed here
+        aside.mkdir(parents=True)
+    barrier()
+    for name, values in tensors.items():
+        file = aside / f"{name}.safetensors"
+        save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, file)
+        sync(file)
+    barrier()
+    if main:
+        _finish(aside, path, facts | {"step": step})
+        _prune(folder, keep)
+    barrier()
+
+
+def _finish(aside: Path, path: Path, facts: dict[str, Any]) -> None:
+    files = {file.name: {"bytes": file.stat().st_size, "sha256": sha256(file)} for file in sorted(aside.iterdir())}
+    manifest = aside / MANIFEST
+    manifest.write_text(json.dumps({"facts": facts, "files": files}, indent=2) + "\n")
+    sync(manifest)
+    sync(aside)
+    if path.exists():  # only a damaged one can stand there: a sound one would have been resumed from
+        shutil.rmtree(path)
+    aside.rename(path)
+    sync(path.parent)
+
+
+def _prune(folder: Path, keep: int) -> None:
+    for path in _steps(folder)[:-keep]:
+        shutil.rmtree(path)
+
+
+def _steps(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("step-*") if path.is_dir())
+
+
+def last_checkpoint(folder: Path, complain: Callable[[str], None]) -> Checkpoint | None:
+    """The newest checkpoint that verifies; None if none was ever written.
+
+    Each newer one that is passed over is named with the reason. Raises ValueError if there are checkpoints and none
+    verifies: starting anew in silence would throw a run away.
+    """
+    found = _steps(folder)
+    for path in reversed(found):
+        try:
+            return verify(path)
+        except ValueError as error:
+            complain(f"passing over a damaged checkpoint: {error}")
+    if found:
+        raise ValueError(
+            f"no checkpoint in {folder} is whole; remove the folder to start anew, or choose another --run"
+        )
+    return None
+
+
+def verify(path: Path) -> Checkpoint:
+    """Check a checkpoint's files against its manifest. Raises ValueError naming what is wrong."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text())
+        facts, files = manifest["facts"], manifest["files"]
+        for name, expected in files.items():
+            file = path / name
+            if file.stat().st_size != expected["bytes"]:
+                raise ValueError(f"{file} has {file.stat().st_size:,} bytes, not {expected['bytes']:,}")
+            if sha256(file) != expected["sha256"]:
+                raise ValueError(f"{file} is not what was written (SHA-256)")
+    except (OSError, KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path} has no readable {MANIFEST} or lacks a file ({type(error).__name__}: {error})"
+        ) from None
+    return Checkpoint(path, facts)
