@@ -1,0 +1,79 @@
+"""Which picture is painted into which file, and whether that has been done already."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import ExifTags, Image
+
+from cyclestyle.files import sha256
+from cyclestyle.images import SUFFIXES, list_pictures, load
+from cyclestyle.networks.painter import Painter
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo, and the file that its painting goes to."""
+
+    photo: Path
+    painting: Path
+
+
+def jobs_for(photos: Path, to: Path, suffix: str) -> list[Job]:
+    """Pair every picture of a folder tree, or a single one, with its painting's file below `to`; the tree is kept.
+
+    Photos that differ in their suffix only keep it in the name: `a.jpg` and `a.png` become `a-jpg.png` and `a-png.png`.
+    A single photo may be given a file of its own as `to`.
+    Raises FileNotFoundError or ValueError for what cannot be read or written that way.
+    """
+    if to.suffix.lower() in SUFFIXES and not to.is_dir():
+        if not photos.is_file():
+            raise ValueError(
+                f"{to} is the name of a picture, but {photos} is not a single one; give a folder after --to"
+            )
+        return [Job(photos, to)]
+    if to.is_file():
+        raise ValueError(f"{to} is a file that is there already; give a folder after --to")
+    if photos.is_file():
+        return [Job(photos, to / (photos.stem + suffix))]
+    if to.resolve() == photos.resolve():
+        raise ValueError(f"the paintings would replace the photos in {photos}; give another folder after --to")
+    found = [path for path in list_pictures(photos) if to.resolve() not in path.resolve().parents]
+    # Compared in lower case: not every file system tells A from a.
+    names = Counter(_plain(path, photos) for path in found)
+    jobs = []
+    for path in found:
+        alone = names[_plain(path, photos)] == 1
+        stem = path.stem if alone else f"{path.stem}-{path.suffix[1:]}"
+        jobs.append(Job(path, to / path.relative_to(photos).with_name(stem + suffix)))
+    return jobs
+
+
+def _plain(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).with_suffix("").as_posix().lower()
+
+
+def mark(painter: Painter, photo: Path, treatment: str) -> Image.Exif:
+    """What a painting says about its making: by which painter, from which photo, prepared how.
+
+    It is read again by `is_done`; whoever finds the picture can tell that it is a made one.
+    """
+    exif = Image.Exif()
+    exif[ExifTags.Base.Software] = "cyclestyle"
+    exif[ExifTags.Base.ImageDescription] = (
+        f"painter {painter.sha256[:16]} photo {sha256(photo)[:16]} {treatment}".rstrip()
+    )
+    return exif
+
+
+def is_done(painting: Path, expected: Image.Exif) -> bool:
+    """Whether a whole picture with the expected mark is there already."""
+    if not painting.exists():
+        return False
+    try:
+        load(painting)  # to the last pixel: a file cut short is painted again
+        with Image.open(painting) as picture:
+            found = picture.getexif()
+    except (ValueError, OSError):
+        return False
+    return found.get(ExifTags.Base.ImageDescription) == expected[ExifTags.Base.ImageDescription]

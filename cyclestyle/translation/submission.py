@@ -1,0 +1,76 @@
+"""From photos to a file that the competition takes."""
+
+import shutil
+from pathlib import Path
+
+from PIL import Image
+
+from cyclestyle.data.submission import FEWEST, MOST, SIDE, submission_names, write_submission
+from cyclestyle.data.submission_check import SubmissionReport, validate_submission
+from cyclestyle.images import Picture, fit, list_pictures
+from cyclestyle.networks.painter import Painter
+from cyclestyle.progress import Progress
+from cyclestyle.translation.folder import Treatment, paint_all
+from cyclestyle.translation.jobs import Job
+from cyclestyle.translation.processes import Processes
+
+
+def _shrink(photo: Picture) -> Picture:
+    """The largest centred square; larger ones come down to 256 px, smaller ones are painted as they are."""
+    return fit(photo, min(SIDE, *photo.size))
+
+
+def _enlarge(painting: Picture) -> Picture:
+    if painting.size == (SIDE, SIDE):
+        return painting
+    return painting.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+
+
+FOR_SUBMISSION = Treatment(f"square {SIDE}", before=_shrink, after=_enlarge)
+
+
+def plan_submission(photos: Path, to: Path, *, practice: bool) -> list[Job]:
+    """Which photo becomes which file, or ValueError for what the competition would refuse: before hours are spent."""
+    found = list_pictures(photos)
+    if len(found) > MOST:
+        raise ValueError(f"{photos} holds {len(found):,} pictures; the competition takes at most {MOST:,}")
+    if len(found) < FEWEST and not practice:
+        raise ValueError(
+            f"{photos} holds {len(found):,} pictures; the competition takes {FEWEST:,} to {MOST:,}. "
+            "To build a smaller zip for practice, add --practice"
+        )
+    names = submission_names(found)
+    return [Job(photo, pictures_of(to) / names[photo]) for photo in found]
+
+
+def pictures_of(to: Path) -> Path:
+    """The folder in which a submission's pictures wait until all of them are there; removed afterwards."""
+    return to.with_name(f"{to.stem}-pictures")
+
+
+def build_submission(
+    jobs: list[Job],
+    painter: Painter,
+    to: Path,
+    processes: Processes,
+    *,
+    batch: int,
+    practice: bool,
+) -> SubmissionReport | None:
+    """Paint all jobs (shared out), zip them, read the zip back. The report goes to the main process.
+
+    Raises ValueError if a photo cannot be read and too few are left, or if the zip is not valid.
+    """
+    share = processes.share(jobs)
+    with Progress("painting", len(share), unit="pictures", show=processes.main) as progress:
+        tally = paint_all(share, painter, processes.device, progress, batch=batch, treatment=FOR_SUBMISSION)
+        for reason in tally.unread:
+            progress.say(f"passed over: {reason}")
+    processes.wait()
+    if not processes.main:
+        return None
+    painted = [job.painting for job in jobs if job.painting.exists()]
+    write_submission([(picture.name, picture) for picture in painted], to)
+    report = validate_submission(to, practice=practice)
+    shutil.rmtree(pictures_of(to))
+    return report
