@@ -1,0 +1,78 @@
+"""The table of commands. Each is imported only when it is called, so `--help` does not wait for torch."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, ArgumentCollection, CycloptsError
+from cyclopts.config import Dict
+
+COMMANDS = {
+    "synthesize": "Make the embedded data: procedural landscapes as photos and as paintings.",
+    "train": "Train a painter, and the way back, from two sets of pictures.",
+    "translate": "Paint a picture or a folder of pictures.",
+    "evaluate": "Measure paintings against the true ones, where those are known.",
+    "submit": "Build or check a submission for the Kaggle competition gan-getting-started.",
+}
+
+
+def build_app() -> App:
+    """The command line, without having imported any command."""
+    app = App(
+        name="cyclestyle",
+        help="Turn one set of pictures into another, without pairs: photos into Monets, and back.",
+        config=settings_file,
+    )
+    for name, purpose in COMMANDS.items():
+        app.command(f"cyclestyle.commands.{name}:{name}", name=name, help=purpose)
+    return app
+
+
+def settings_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Fill in from the file given as `--config` what the command line leaves open."""
+    chosen = next((argument for argument in arguments if "--config" in argument.names), None)
+    if chosen is None or not chosen.tokens:
+        return
+    from cyclestyle.config import read_toml, without_other_unit
+
+    path = Path(chosen.tokens[0].value)
+    given = {name.rpartition(".")[2] for argument in arguments if argument.tokens for name in argument.names}
+    values: dict[str, Any] = without_other_unit(read_toml(path), given)
+    Dict(values, source=str(path), use_commands_as_keys=False)(app, commands, arguments)
+
+
+def main() -> None:
+    """Run a command; mistakes of people end in one sentence and exit code 2, interrupts in 130."""
+    app = build_app()
+    try:
+        app(exit_on_error=False, print_error=False)
+    except KeyboardInterrupt:
+        _complain("stopped; the same command goes on from what is finished")
+        sys.exit(130)
+    except (CycloptsError, ValueError, OSError) as error:
+        if os.environ.get("CYCLESTYLE_TRACEBACK"):
+            raise
+        _complain(f"error: {_sentence(error)}")
+        sys.exit(2)
+
+
+def _sentence(error: Exception) -> str:
+    """An error in one line, without the frames and links of the libraries that found it."""
+    text = " ".join(str(error).split())
+    if not isinstance(error, CycloptsError):
+        return text
+    if type(error.__cause__).__module__.startswith("pydantic"):
+        from cyclestyle.config import describe
+
+        described = describe(error.__cause__)  # type: ignore[arg-type] - its type is known by its module
+        argument = getattr(error, "argument", None)
+        return f"{argument.name}: {described}" if argument and described.startswith("should") else described
+    command = sys.argv[1] + " " if len(sys.argv) > 1 and sys.argv[1] in COMMANDS else ""
+    return f"{text.rstrip('.')}; `cyclestyle {command}--help` shows what there is"
+
+
+def _complain(sentence: str) -> None:
+    """Say it once, not once per process."""
+    if os.environ.get("RANK", "0") == "0":
+        print(sentence, file=sys.stderr)  # noqa: T201 - this is the printing

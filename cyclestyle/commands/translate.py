@@ -1,0 +1,57 @@
+"""`cyclestyle translate`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from pydantic import PositiveInt
+
+
+def translate(
+    run: Path,
+    photos: Path,
+    *,
+    to: Path,
+    back: Annotated[bool, Parameter(negative=())] = False,
+    format: Literal["png", "jpg", "webp"] = "png",
+    batch: PositiveInt | None = None,
+) -> None:
+    """Paint a picture, or every picture in a folder and its sub-folders. Width and height stay.
+
+    The same command again paints only what is missing, or was made by another painter or from another photo. Under
+    `accelerate launch` the pictures are shared out among the processes.
+
+    Parameters
+    ----------
+    run
+        A run folder, a `paint.safetensors`, or the reference implementation's `latest_net_G.pth`.
+    photos
+        A picture or a folder of pictures.
+    to
+        Folder for the paintings; for a single picture also a file name.
+    back
+        Go the other way: paintings to photos.
+    format
+        Of the paintings. JPEG is written at quality 95, 4:4:4.
+    batch
+        Pictures of one size painted at once. By default 1 on a CPU, where more is slower, and 8 on a GPU.
+    """
+    from cyclestyle.networks.painter import load_painter
+    from cyclestyle.progress import Progress
+    from cyclestyle.runs import find_painter
+    from cyclestyle.translation.folder import paint_all
+    from cyclestyle.translation.jobs import jobs_for
+    from cyclestyle.translation.processes import Processes
+
+    weights = find_painter(run, back=back)
+    jobs = jobs_for(photos, to, f".{format}")
+    processes = Processes.join()
+    painter = load_painter(weights, processes.device)
+    share = processes.share(jobs)
+    with Progress("painting", len(share), unit="pictures", show=processes.main) as progress:
+        tally = paint_all(share, painter, processes.device, progress, batch=processes.batch(batch))
+    kept = f", {tally.kept:,} were there already" if tally.kept else ""
+    print(f"{tally.painted:,} painted{kept}: {to}{processes}")
+    processes.part()
+    if tally.unread:
+        raise ValueError(f"{len(tally.unread):,} of {len(share):,} photos were passed over: {'; '.join(tally.unread)}")
