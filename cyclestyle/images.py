@@ -45,17 +45,17 @@ def load(path: Path) -> Picture:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as file:
                 if file.width * file.height > LARGEST:
-                    raise ValueError(f"{path} has {file.width} x {file.height} pixels; at most {LARGEST:,} can be read")
+                    raise Image.DecompressionBombError(f"{file.width} x {file.height} pixels")
                 file.load()
                 return to_rgb(ImageOps.exif_transpose(file))
     except FileNotFoundError:
         raise FileNotFoundError(f"no such picture: {path}") from None
     except UnidentifiedImageError:
         raise ValueError(f"{path} is not a picture that can be read ({path.stat().st_size:,} bytes)") from None
-    except Image.DecompressionBombError:
-        raise ValueError(f"{path} claims more pixels than can be read; at most {LARGEST:,}") from None
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path} claims more pixels than can be read: {error}; at most {LARGEST:,}") from None
     # What Pillow's decoders raise on damaged files; SyntaxError is its word for a broken PNG.
-    except (OSError, SyntaxError, EOFError, IndexError, OverflowError, MemoryError, struct.error) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError, MemoryError, struct.error) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
 
 
@@ -84,8 +84,8 @@ def to_images(pictures: list[Picture]) -> Images:
 
 def pixels_to_images(pixels: NDArray[np.uint8]) -> Images:
     """(n, h, w, 3) bytes to (n, 3, h, w) in [-1, 1]."""
-    # copy=True: Pillow's buffers are read-only, which torch does not know.
-    return torch.from_numpy(np.array(pixels.transpose(0, 3, 1, 2), copy=True)).float().div_(127.5).sub_(1.0)
+    # Copied, since Pillow's buffers are read-only; in C order, so that networks see the layout they were trained on.
+    return torch.from_numpy(np.array(pixels.transpose(0, 3, 1, 2), order="C")).float().div_(127.5).sub_(1.0)
 
 
 def to_pictures(images: Images) -> list[Picture]:

@@ -102,7 +102,7 @@ class UNetLevel(nn.Module):
 class UNetGenerator(nn.Module):
     """Halve `depth` times, double as often, with a skip connection at every size.
 
-    Height and width must be multiples of 2 to the power of `depth`, and one of them at least twice that.
+    Height and width must be multiples of 2 to the power of `depth`.
     """
 
     def __init__(self, width: int = 64, depth: int = 8) -> None:

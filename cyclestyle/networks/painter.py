@@ -1,6 +1,5 @@
 """The file that a run hands over: one generator's weights with all that is needed to use them."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +16,7 @@ from cyclestyle.images import Images
 from cyclestyle.networks.generator import build_generator
 from cyclestyle.networks.reference import generator_from_reference, read_reference
 
-FORMAT = "1"
+MARK, FORMAT = "cyclestyle painter", 1
 
 
 class PainterCard(Section):
@@ -29,6 +28,13 @@ class PainterCard(Section):
     """Side of the squares it was trained on; None where the file does not tell."""
     step: int | None
     """Steps it was trained for."""
+
+
+class _Header(Section):
+    """The one entry of a painter's metadata: safetensors writes several in an order left to chance."""
+
+    format: Literal[1]
+    card: PainterCard
 
 
 @dataclass(frozen=True)
@@ -53,9 +59,8 @@ class Painter:
 
 
 def _rounded_up(size: int, multiple: int) -> int:
-    # Twice the multiple: reflection inside the networks needs more than one pixel at their smallest size, and instance
-    # norm more than one value. 16 at least, for the 7x7 convolutions.
-    return max(-(-size // multiple) * multiple, 2 * multiple, 16)
+    # 16 at least: reflection inside the residual networks needs more than one pixel at a quarter of the size.
+    return max(-(-size // multiple) * multiple, 16)
 
 
 def reflect(images: Images, height: int, width: int) -> Images:
@@ -78,7 +83,7 @@ def save_painter(network: nn.Module, card: PainterCard, path: Path) -> None:
         name: value.detach().to("cpu", torch.float32).contiguous() for name, value in network.state_dict().items()
     }
     with written_aside(path) as aside:
-        save_file(weights, aside, metadata={"cyclestyle painter": FORMAT, "card": card.model_dump_json()})
+        save_file(weights, aside, metadata={MARK: f'{{"format":{FORMAT},"card":{card.model_dump_json()}}}'})
 
 
 def load_painter(path: Path, device: torch.device | str = "cpu") -> Painter:
@@ -89,7 +94,11 @@ def load_painter(path: Path, device: torch.device | str = "cpu") -> Painter:
     if not path.is_file():
         raise FileNotFoundError(f"no such painter: {path}")
     if path.suffix == ".pth":
-        network, settings = generator_from_reference(read_reference(path))
+        state = read_reference(path)
+        try:
+            network, settings = generator_from_reference(state)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
         card = PainterCard(direction="unknown", generator=settings, side=None, step=None)
     else:
         network, card = _from_safetensors(path)
@@ -104,14 +113,17 @@ def _from_safetensors(path: Path) -> tuple[nn.Module, PainterCard]:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
-    if metadata.get("cyclestyle painter") != FORMAT:
+    if MARK not in metadata:
         raise ValueError(f"{path} is not a painter; a run writes paint.safetensors and unpaint.safetensors")
     try:
-        card = PainterCard.model_validate(json.loads(metadata["card"]))
-        network = build_generator(card.generator)
-        network.load_state_dict(weights)
+        card = _Header.model_validate_json(metadata[MARK]).card
+        if card.generator.kind == "resnet" and card.generator.blocks > len(weights):
+            raise KeyError(f"{card.generator.blocks} blocks in {len(weights)} tensors")
+        with torch.device("meta"):
+            network = build_generator(card.generator)
+        network.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
     except ValidationError as error:
         raise ValueError(f"{path} has a card that cannot be read: {describe(error)}") from None
-    except (KeyError, json.JSONDecodeError, RuntimeError) as error:
+    except (KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path} does not fit its own card: {str(error).splitlines()[0]}") from None
     return network, card

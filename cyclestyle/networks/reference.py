@@ -5,7 +5,6 @@ Its `latest_net_G.pth` is a plain dictionary of tensors whose names count the la
 that say what they are for, so the convolutions correspond one to one.
 """
 
-import pickle
 import re
 from pathlib import Path
 
@@ -29,10 +28,12 @@ def read_reference(path: Path) -> State:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # damaged files make the restricted unpickler raise errors of every kind
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise ValueError(f"{path} is not a file of plain weights: {reason}") from None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) and _is_plain(value) for name, value in state.items()
+    ):
         raise ValueError(f"{path} does not hold a plain dictionary of tensors, as latest_net_G.pth does")
     state = {name.removeprefix("module."): value for name, value in state.items() if not _UNUSED.search(name)}
     if not state or not all(name.startswith("model.") for name in state):
@@ -40,14 +41,20 @@ def read_reference(path: Path) -> State:
     return state
 
 
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Whether it holds a number of its own for each place: an expanded tensor claims more than the file has."""
+    return tensor.layout is torch.strided and tensor.nbytes <= tensor.untyped_storage().nbytes()
+
+
 def generator_from_reference(state: State) -> tuple[nn.Module, GeneratorSettings]:
     """A residual generator with the reference's weights; width and number of blocks are read from them."""
     blocks = len({name.split(".")[1] for name in state if ".conv_block." in name})
     first = state.get("model.1.weight")
-    if not blocks or first is None or first.ndim != 4:
+    if not blocks or first is None or first.ndim != 4 or not first.numel():
         raise ValueError("these are not the weights of a reference ResNet generator; other networks cannot be read")
     settings = GeneratorSettings(kind="resnet", width=first.shape[0], blocks=blocks)
-    network = build_generator(settings)
+    with torch.device("meta"):  # a tensor may claim a width that no other fills
+        network = build_generator(settings)
     _copy_in_order(state, network)
     return network, settings
 
@@ -58,8 +65,12 @@ def discriminator_from_reference(state: State) -> tuple[nn.Module, Discriminator
     first = state.get("model.0.weight")
     if first is None or first.shape[1:] != (3, 4, 4):
         raise ValueError("these are not the weights of a reference PatchGAN discriminator")
-    settings = DiscriminatorSettings(kind="patch", width=first.shape[0], layers=len(convolutions) - 2)
-    network = build_discriminator(settings)
+    layers = len(convolutions) - 2
+    if not first.numel() or not 1 <= layers <= 6:
+        raise ValueError("only reference PatchGAN discriminators with 1 to 6 layers can be read")
+    settings = DiscriminatorSettings(kind="patch", width=first.shape[0], layers=layers)
+    with torch.device("meta"):
+        network = build_discriminator(settings)
     _copy_in_order(state, network)
     return network, settings
 
@@ -75,7 +86,7 @@ def _copy_in_order(state: State, network: nn.Module) -> None:
             expected, found = tuple(ours[own_name].shape), tuple(state[name].shape)
             raise ValueError(f"{name} has shape {found}; the network has {expected} there")
         ours[own_name] = state[name].float()
-    network.load_state_dict(ours)
+    network.load_state_dict(ours, assign=True)
 
 
 def _in_layer_order(state: State) -> list[str]:

@@ -1,0 +1,336 @@
+"""Settings are typed, frozen, and say what is wrong with them in one line that names the key."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from cyclestyle.config import (
+    CHANGES_NOTHING,
+    ComputeSettings,
+    DataSettings,
+    DiscriminatorSettings,
+    GeneratorSettings,
+    ObjectiveSettings,
+    OptimizerSettings,
+    ReportSettings,
+    ScheduleSettings,
+    Section,
+    Settings,
+    contradictions,
+    describe,
+    read_settings,
+    read_toml,
+    without_other_unit,
+    write_settings,
+)
+
+SMALLEST: dict[str, Any] = {"run": "runs/a", "schedule": {"epochs": 4, "decay_epochs": 2}}
+
+
+def settings(**values: Any) -> Settings:
+    return Settings.model_validate(SMALLEST | values)
+
+
+def complaint(**values: Any) -> str:
+    with pytest.raises(ValidationError) as caught:
+        settings(**values)
+    return describe(caught.value)
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
+
+
+def test_the_defaults_are_the_papers() -> None:
+    defaults = settings()
+    assert (defaults.data.resize, defaults.data.crop, defaults.data.batch) == (286, 256, 1)
+    assert (defaults.data.augmentation, defaults.generator.kind, defaults.discriminator.kind) == (
+        "paper",
+        "resnet",
+        "patch",
+    )
+    assert (defaults.generator.width, defaults.generator.blocks, defaults.generator.upsampling) == (64, 9, "transposed")
+    assert (defaults.discriminator.width, defaults.discriminator.layers) == (64, 3)
+    assert defaults.discriminator.spectral_norm is False
+    assert (defaults.objective.adversarial, defaults.objective.replay) == ("lsgan", 50)
+    assert (defaults.objective.cycle, defaults.objective.identity) == (10.0, 5.0)
+    optimizer = defaults.optimizer
+    assert (optimizer.learning_rate, optimizer.beta1, optimizer.beta2) == (2e-4, 0.5, 0.999)
+
+
+# --- what is refused, and in what words ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"colour": "red"}, "colour = 'red': Extra inputs are not permitted"),
+        ({"data": {"bacth": 2}}, "data.bacth = 2: Extra inputs are not permitted"),
+        ({"generator": {"layers": 3}}, "generator.layers = 3: Extra inputs are not permitted"),
+    ],
+)
+def test_an_unknown_key_is_refused_by_its_full_name(values: dict[str, Any], text: str) -> None:
+    assert complaint(**values) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"data": {"crop": 30}}, "data.crop = 30: should be a multiple of 4"),
+        ({"data": {"crop": 12}}, "data.crop = 12: should be greater than or equal to 16"),
+        ({"data": {"resize": 255}}, "data: resize (255) is smaller than crop (256)"),
+        ({"data": {"batch": 0}}, "data.batch = 0: should be greater than 0"),
+        ({"data": {"workers": -1}}, "data.workers = -1: should be greater than or equal to 0"),
+        ({"data": {"augmentation": "all"}}, "data.augmentation = 'all': should be 'paper', 'flip', 'zoom' or 'none'"),
+        ({"seed": -1}, "seed = -1: should be greater than or equal to 0"),
+        ({"generator": {"kind": "vit"}}, "generator.kind = 'vit': should be 'resnet' or 'unet'"),
+        ({"generator": {"width": 0}}, "generator.width = 0: should be greater than 0"),
+        ({"generator": {"blocks": 0}}, "generator.blocks = 0: should be greater than 0"),
+        ({"generator": {"depth": 4}}, "generator.depth = 4: should be greater than or equal to 5"),
+        ({"generator": {"depth": 11}}, "generator.depth = 11: should be less than or equal to 10"),
+        ({"generator": {"upsampling": 2}}, "generator.upsampling = 2: should be 'transposed' or 'resize'"),
+        ({"discriminator": {"layers": 0}}, "discriminator.layers = 0: should be greater than or equal to 1"),
+        ({"discriminator": {"layers": 7}}, "discriminator.layers = 7: should be less than or equal to 6"),
+        ({"objective": {"cycle": -1.0}}, "objective.cycle = -1.0: should be greater than or equal to 0"),
+        ({"objective": {"identity": -0.5}}, "objective.identity = -0.5: should be greater than or equal to 0"),
+        ({"objective": {"replay": -1}}, "objective.replay = -1: should be greater than or equal to 0"),
+        ({"objective": {"cycle": float("nan")}}, "objective.cycle = nan: should be a finite number"),
+        ({"objective": {"cycle": float("inf")}}, "objective.cycle = inf: should be a finite number"),
+        ({"optimizer": {"learning_rate": 0.0}}, "optimizer.learning_rate = 0.0: should be greater than 0"),
+        ({"optimizer": {"beta1": 1.0}}, "optimizer.beta1 = 1.0: should be less than 1"),
+        ({"optimizer": {"beta2": -0.1}}, "optimizer.beta2 = -0.1: should be greater than or equal to 0"),
+        ({"schedule": {}}, "schedule: how long? give epochs or steps"),
+        ({"schedule": {"decay_steps": 3}}, "schedule: how long? give epochs or steps"),
+        ({"schedule": {"epochs": 1, "steps": 5}}, "schedule: give the length in epochs or in steps, not in both"),
+        ({"schedule": {"epochs": 1, "decay_steps": 5}}, "schedule: give the length in epochs or in steps, not in both"),
+        ({"schedule": {"steps": 1, "decay_epochs": 5}}, "schedule: give the length in epochs or in steps, not in both"),
+        ({"schedule": {"steps": 4, "decay_steps": 5}}, "schedule: the decay (5) is longer than the whole (4)"),
+        ({"schedule": {"epochs": 0.5, "decay_epochs": 1}}, "schedule: the decay (1) is longer than the whole (0.5)"),
+        ({"schedule": {"steps": 0}}, "schedule.steps = 0: should be greater than 0"),
+        ({"schedule": {"epochs": 0}}, "schedule.epochs = 0: should be greater than 0"),
+        ({"compute": {"mixed_precision": "fp8"}}, "compute.mixed_precision = 'fp8': should be 'no', 'fp16' or 'bf16'"),
+        ({"compute": {"accumulate": 0}}, "compute.accumulate = 0: should be greater than 0"),
+        ({"compute": {"average": 1.0}}, "compute.average = 1.0: should be less than 1"),
+        ({"report": {"log_every": 0}}, "report.log_every = 0: should be greater than 0"),
+        ({"report": {"sample_every": 0}}, "report.sample_every = 0: should be greater than 0"),
+        ({"report": {"samples": 0}}, "report.samples = 0: should be greater than 0"),
+        ({"report": {"checkpoint_every": 0}}, "report.checkpoint_every = 0: should be greater than 0"),
+        ({"report": {"keep": 0}}, "report.keep = 0: should be greater than or equal to 1"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_named_with_what_is_allowed(values: dict[str, Any], text: str) -> None:
+    assert complaint(**values) == text
+
+
+def test_everything_that_is_wrong_stands_in_one_line() -> None:
+    text = complaint(data={"batch": 0, "crop": 30}, seed=-1)
+    assert "\n" not in text
+    assert sorted(part.split(" ")[0] for part in text.split("; ")) == ["data.batch", "data.crop", "seed"]
+
+
+def test_a_value_that_is_no_number_or_word_is_not_repeated() -> None:
+    assert complaint(data=[1, 2, 3]).startswith("data: ")
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({"schedule": {"steps": 1}})
+    assert describe(caught.value) == "run: Field required"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"data": {"augmentation": "paper", "resize": 256, "crop": 256}},
+        {"data": {"augmentation": "flip", "resize": 10, "crop": 256}},  # only `paper` resizes
+        {"data": {"crop": 16}},
+        {"schedule": {"steps": 4, "decay_steps": 4}},
+        {"schedule": {"steps": 4, "decay_steps": 0}},
+        {"schedule": {"epochs": 0.25}},
+        {"generator": {"kind": "unet", "depth": 5}},
+        {"objective": {"cycle": 0, "identity": 0, "replay": 0}},
+        {"optimizer": {"beta1": 0, "beta2": 0}},
+        {"compute": {"average": 0}},
+    ],
+)
+def test_what_lies_on_the_edge_is_allowed(values: dict[str, Any]) -> None:
+    settings(**values)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        DataSettings(),
+        GeneratorSettings(),
+        DiscriminatorSettings(),
+        ObjectiveSettings(),
+        OptimizerSettings(),
+        ScheduleSettings(steps=1),
+        ComputeSettings(),
+        ReportSettings(),
+        settings(),
+    ],
+    ids=lambda section: type(section).__name__,
+)
+def test_every_section_is_frozen_and_explains_its_settings(section: Section) -> None:
+    name = next(iter(type(section).model_fields))
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(section, name, getattr(section, name))
+    own_words = {"beta1", "beta2"}  # every textbook explains these
+    sections = {"data", "generator", "discriminator", "objective", "optimizer", "schedule", "compute", "report"}
+    for field, about in type(section).model_fields.items():
+        assert about.description or field in own_words | sections, f"{field} has no help text"
+
+
+# --- files --------------------------------------------------------------------------------------------------------
+
+
+FULL = settings(
+    run="runs/a folder with 'quotes\" and é",
+    seed=2**40,
+    data={"photos": "a\\b", "paintings": "c", "augmentation": "zoom", "crop": 64, "batch": 3, "workers": 0},
+    generator={"kind": "unet", "width": 8, "depth": 6},
+    discriminator={"kind": "pixel", "width": 8, "spectral_norm": True},
+    objective={"adversarial": "hinge", "cycle": 0.1, "identity": 1e-30, "replay": 0},
+    optimizer={"learning_rate": 1e-5, "discriminator_learning_rate": 0.30000000000000004},
+    schedule={"epochs": 0.1, "decay_epochs": 0.05},
+    compute={"mixed_precision": "bf16", "accumulate": 2, "average": 0.0},
+    report={"keep": 5},
+)
+
+
+@pytest.mark.parametrize("written", [FULL, settings(), settings(schedule={"steps": 7, "decay_steps": 0})])
+def test_written_settings_are_read_back_exactly(tmp_path: Path, written: Settings) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(write_settings(written), encoding="utf-8")
+    assert read_settings(path) == written
+    assert write_settings(read_settings(path)) == write_settings(written)
+
+
+def test_a_file_with_a_wrong_value_is_named_with_the_key(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('run = "a"\nschedule.steps = 5\ndata.crop = 30\n')
+    with pytest.raises(ValueError, match="multiple") as caught:
+        read_settings(path)
+    assert str(caught.value) == f"{path}: data.crop = 30: should be a multiple of 4"
+
+
+@pytest.mark.parametrize("content", [b"run = ", b"a = 1\na = 2", b'run = "\xff\xfe"', b"<html>"])
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is not valid TOML") as caught:
+        read_toml(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no such settings file: .*nowhere\.toml"):
+        read_settings(tmp_path / "nowhere.toml")
+
+
+# --- the command line against the file ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"steps"}, {}),
+        ({"decay_steps"}, {}),
+        ({"epochs"}, {"epochs": 4, "decay_epochs": 2}),
+        ({"decay_epochs"}, {"epochs": 4, "decay_epochs": 2}),
+        (set(), {"epochs": 4, "decay_epochs": 2}),
+        ({"batch", "seed"}, {"epochs": 4, "decay_epochs": 2}),
+    ],
+)
+def test_steps_on_the_command_line_replace_epochs_in_the_file(given: set[str], kept: dict[str, int]) -> None:
+    assert without_other_unit(SMALLEST, given) == {"run": "runs/a", "schedule": kept}
+    assert SMALLEST["schedule"] == {"epochs": 4, "decay_epochs": 2}  # the file's values themselves stay
+
+
+def test_epochs_on_the_command_line_replace_steps_in_the_file() -> None:
+    values = {"run": "a", "schedule": {"steps": 4, "decay_steps": 2}}
+    assert without_other_unit(values, {"epochs"}) == {"run": "a", "schedule": {}}
+
+
+def test_a_file_without_a_schedule_stays_as_it_is() -> None:
+    assert without_other_unit({"run": "a"}, {"steps"}) == {"run": "a"}
+
+
+# --- a run and its continuation -----------------------------------------------------------------------------------
+
+
+CHANGED: dict[str, Any] = {
+    "run": "elsewhere",
+    "seed": 1,
+    "data.folder": "f",
+    "data.photos": "p",
+    "data.paintings": "m",
+    "data.augmentation": "flip",
+    "data.resize": 300,
+    "data.crop": 128,
+    "data.batch": 2,
+    "data.workers": 0,
+    "generator.kind": "unet",
+    "generator.width": 32,
+    "generator.blocks": 6,
+    "generator.depth": 7,
+    "generator.upsampling": "resize",
+    "discriminator.kind": "pixel",
+    "discriminator.width": 32,
+    "discriminator.layers": 2,
+    "discriminator.spectral_norm": True,
+    "objective.adversarial": "hinge",
+    "objective.cycle": 1.0,
+    "objective.identity": 0.0,
+    "objective.replay": 0,
+    "optimizer.learning_rate": 1e-4,
+    "optimizer.discriminator_learning_rate": 1e-4,
+    "optimizer.beta1": 0.0,
+    "optimizer.beta2": 0.9,
+    "schedule.epochs": 5.0,
+    "schedule.decay_epochs": 1.0,
+    "compute.mixed_precision": "bf16",
+    "compute.accumulate": 2,
+    "compute.average": 0.0,
+    "report.log_every": 1,
+    "report.sample_every": 1,
+    "report.samples": 1,
+    "report.checkpoint_every": 1,
+    "report.keep": 9,
+}
+MAY_CHANGE = {"run", "data.folder", "data.photos", "data.paintings", "data.workers"}
+
+
+def test_the_list_of_changes_below_knows_every_setting() -> None:
+    in_steps = {"schedule.steps", "schedule.decay_steps"}
+    assert set(CHANGED) | in_steps == set(flat(settings().model_dump()))
+    assert CHANGES_NOTHING == MAY_CHANGE
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_change_contradicts_unless_it_changes_nothing_that_is_learnt(name: str) -> None:
+    before = settings()
+    section, _, key = name.rpartition(".")
+    values = SMALLEST.get(section, {}) | {key: CHANGED[name]} if section else CHANGED[name]
+    now = settings(**{section or key: values})
+    old = flat(before.model_dump(mode="json"))[name]
+    free = name in MAY_CHANGE or name.startswith("report.")
+    assert contradictions(before, now) == ([] if free else [f"{name}: was {old}, is now {CHANGED[name]}"])
+
+
+def test_another_unit_of_length_is_a_contradiction() -> None:
+    assert contradictions(settings(), settings(schedule={"steps": 9})) == [
+        "schedule.epochs: was 4.0, is now None",
+        "schedule.decay_epochs: was 2.0, is now None",
+        "schedule.steps: was None, is now 9",
+    ]
+
+
+def test_the_same_settings_do_not_contradict_themselves() -> None:
+    assert contradictions(FULL, FULL) == []

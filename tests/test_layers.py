@@ -1,0 +1,148 @@
+"""Instance norm learns nothing and keeps pictures apart; weights begin as the paper says."""
+
+import pytest
+import torch
+from torch import nn
+
+from cyclestyle.networks.discriminator import PatchDiscriminator
+from cyclestyle.networks.generator import ResNetGenerator, UNetGenerator
+from cyclestyle.networks.layers import count_parameters, initialise, instance_norm
+
+NETWORKS = {
+    "resnet": lambda: ResNetGenerator(width=16, blocks=2),
+    "resnet with resize": lambda: ResNetGenerator(width=16, blocks=2, upsampling="resize"),
+    "unet": lambda: UNetGenerator(width=8, depth=5),
+    "patch": lambda: PatchDiscriminator(width=16),
+}
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def weights(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+# --- instance norm ------------------------------------------------------------------------------------------------
+
+
+def test_instance_norm_has_neither_parameters_nor_statistics() -> None:
+    norm = instance_norm(8)
+    assert list(norm.parameters()) == []
+    assert list(norm.buffers()) == []
+    assert norm.state_dict() == {}
+
+
+def test_instance_norm_gives_each_channel_of_each_picture_mean_0_and_variance_1() -> None:
+    x = torch.randn(3, 4, 16, 16, generator=seeded(0)) * torch.tensor([0.5, 2, 10, 300]).view(1, 4, 1, 1) + 7
+    y = instance_norm(4)(x)
+    assert y.mean((2, 3)).abs().max() < 1e-5
+    variance = y.var((2, 3), unbiased=False)
+    given = x.var((2, 3), unbiased=False)
+    assert torch.allclose(variance, given / (given + 1e-5), atol=1e-4)  # Ulyanov et al. 2016, equation 4
+
+
+def test_instance_norm_forgets_contrast_and_brightness() -> None:
+    x = torch.randn(2, 3, 12, 12, generator=seeded(1))
+    assert torch.allclose(instance_norm(3)(5 * x - 3), instance_norm(3)(x), atol=1e-4)
+
+
+def test_instance_norm_does_not_couple_the_pictures_of_a_batch() -> None:
+    norm = instance_norm(3)
+    a, b = torch.randn(2, 1, 3, 12, 12, generator=seeded(2))
+    together = norm(torch.cat([a, 100 * b]))
+    assert torch.allclose(together[:1], norm(a), atol=1e-6)
+
+
+def test_instance_norm_does_the_same_in_training_and_in_use() -> None:
+    norm = instance_norm(3)
+    x = torch.randn(2, 3, 12, 12, generator=seeded(3))
+    learning = norm.train()(x)
+    norm(50 * x + 3)
+    assert torch.equal(norm.eval()(x), learning)
+
+
+def test_a_flat_picture_is_no_division_by_zero() -> None:
+    x = torch.full((1, 3, 8, 8), 0.7, requires_grad=True)
+    y = instance_norm(3)(x)
+    y.sum().backward()
+    assert y.abs().max() < 1e-3
+    assert x.grad is not None
+    assert torch.isfinite(x.grad).all()
+
+
+# --- how weights begin --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_every_weight_is_drawn_from_n_0_002_and_every_bias_is_zero(kind: str) -> None:
+    network = NETWORKS[kind]()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(9)
+    initialise(network, seeded(0))
+    drawn = []
+    for name, value in network.state_dict().items():
+        if name.endswith("bias"):
+            assert (value == 0).all()
+        else:
+            drawn.append(value.flatten())
+            # Four standard errors: of a mean s/sqrt(n), of a standard deviation s/sqrt(2n).
+            count = value.numel()
+            assert abs(value.mean()) < 4 * 0.02 / count**0.5
+            assert abs(value.std() - 0.02) < 4 * 0.02 / (2 * count) ** 0.5
+    everything = torch.cat(drawn) / 0.02
+    count = everything.numel()
+    assert count + sum(v.numel() for n, v in network.state_dict().items() if n.endswith("bias")) == count_parameters(
+        network
+    )
+    assert abs(everything.pow(4).mean() - 3) < 4 * (96 / count) ** 0.5  # a normal distribution's kurtosis
+    assert everything.abs().max() > 3.5  # not truncated
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(kind: str) -> None:
+    first, second, other = NETWORKS[kind](), NETWORKS[kind](), NETWORKS[kind]()
+    initialise(first, seeded(4))
+    torch.rand(17)  # the global state has no part in it
+    initialise(second, seeded(4))
+    initialise(other, seeded(5))
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name])
+        if name.endswith("weight"):
+            assert not torch.equal(value, other.state_dict()[name])
+
+
+def test_initialising_leaves_the_global_random_state_alone() -> None:
+    network = NETWORKS["patch"]()
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    initialise(network, seeded(0))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_layers_of_a_network_begin_differently() -> None:
+    network = ResNetGenerator(width=4, blocks=3)
+    initialise(network, seeded(0))
+    first, second, _ = (weights(block)["body.1.weight"] for block in network.repaint)
+    assert not torch.equal(first, second)
+
+
+def test_initialised_weights_still_learn() -> None:
+    network = NETWORKS["patch"]()
+    initialise(network, seeded(0))
+    assert all(parameter.requires_grad and parameter.is_leaf for parameter in network.parameters())
+
+
+def test_the_deviation_can_be_chosen() -> None:
+    network = nn.Conv2d(64, 64, 5, bias=False)
+    initialise(network, seeded(0), deviation=1.5)
+    assert abs(network.weight.std().item() - 1.5) < 0.02
+
+
+def test_parameters_are_counted() -> None:
+    assert count_parameters(nn.Sequential(nn.Conv2d(3, 5, 7), instance_norm(5), nn.Conv2d(5, 1, 1, bias=False))) == (
+        3 * 5 * 49 + 5 + 5
+    )

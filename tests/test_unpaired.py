@@ -1,0 +1,297 @@
+"""Every photo once per epoch, each beside a painting drawn anew, the same for any number of processes and any start."""
+
+import os
+import random
+from collections import Counter
+from itertools import islice, product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cyclestyle.config import DataSettings
+from cyclestyle.data.folders import Sets
+from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures, build_loader, draw_seed, generator
+
+CROP = 16
+PHOTOS, PAINTINGS = 7, 5
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Sets:
+    """Pictures that can be told apart."""
+    folder = tmp_path_factory.mktemp("pictures")
+    chances = np.random.default_rng(0)
+    paths: list[Path] = []
+    for number in range(PHOTOS + PAINTINGS):
+        paths.append(folder / f"{number}.png")
+        Image.fromarray(chances.integers(0, 256, (CROP, CROP, 3), dtype=np.uint8)).save(paths[-1])
+    return Sets(photos=paths[:PHOTOS], paintings=paths[PHOTOS:], test_photos=[], test_paintings=[])
+
+
+def named(photos: int, paintings: int, seed: int = 0) -> UnpairedPictures:
+    """Sets of names without files, for asking what stands where."""
+    sets = Sets([Path(f"{n}.jpg") for n in range(photos)], [Path(f"{n}.jpg") for n in range(paintings)], [], [])
+    return UnpairedPictures(sets, settings_for("none"), seed)
+
+
+def settings_for(augmentation: str, *, batch: int = 1, workers: int = 0) -> DataSettings:
+    return DataSettings(augmentation=augmentation, crop=CROP, resize=24, batch=batch, workers=workers)
+
+
+def order(pictures: UnpairedPictures, epoch: int) -> list[int]:
+    count = len(pictures.photos)
+    return [pictures.photo_at(epoch * count + position)[1] for position in range(count)]
+
+
+def batches(
+    sets: Sets,
+    first: int,
+    last: int,
+    *,
+    batch: int = 2,
+    workers: int = 0,
+    rank: int = 0,
+    processes: int = 1,
+    augmentation: str = "zoom",
+    seed: int = 3,
+) -> list[Batch]:
+    settings = settings_for(augmentation, batch=batch, workers=workers)
+    places = Places(first, last, batch=batch, rank=rank, processes=processes)
+    return list(build_loader(UnpairedPictures(sets, settings, seed), places, settings, pin=False))
+
+
+def same(one: list[Batch], other: list[Batch]) -> bool:
+    return len(one) == len(other) and all(
+        torch.equal(a.photos, b.photos) and torch.equal(a.paintings, b.paintings)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+# --- the order of the photos --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 300])
+def test_every_photo_comes_exactly_once_per_epoch(count: int) -> None:
+    pictures = named(count, 3)
+    for epoch in range(4):
+        assert sorted(order(pictures, epoch)) == list(range(count))
+        assert {pictures.photo_at(epoch * count + position)[0] for position in range(count)} == {epoch}
+
+
+@pytest.mark.parametrize(("batch", "processes"), [(1, 1), (2, 1), (3, 2), (4, 3), (5, 8), (50, 2)])
+def test_every_photo_comes_once_per_epoch_whatever_the_batch_and_the_number_of_processes(
+    batch: int, processes: int
+) -> None:
+    """Also where an epoch ends in the middle of a batch: none is dropped and none comes twice."""
+    count = 23
+    steps = -(-count * 5 // (batch * processes))
+    pictures = named(count, 3)
+    seen = Counter(
+        pictures.photo_at(place)
+        for rank in range(processes)
+        for places in Places(0, steps, batch=batch, rank=rank, processes=processes)
+        for place in places
+    )
+    for epoch in range(5):
+        assert all(seen[epoch, photo] == 1 for photo in range(count))
+
+
+def test_the_order_differs_between_epochs_and_between_seeds() -> None:
+    orders = [tuple(order(named(30, 3, seed), epoch)) for seed in range(5) for epoch in range(5)]
+    assert len(set(orders)) == 25
+    assert tuple(range(30)) not in orders
+
+
+def test_every_photo_comes_first_equally_often() -> None:
+    pictures = named(10, 3)
+    counts = Counter(pictures.photo_at(10 * epoch)[1] for epoch in range(1000))
+    # Chi-square with 9 degrees of freedom: above 27.9 with a chance of 1 in 1,000.
+    assert sum((counts[photo] - 100) ** 2 / 100 for photo in range(10)) < 27.9
+
+
+def test_what_stands_at_a_place_does_not_depend_on_where_one_looked_before() -> None:
+    expected = {place: named(11, 4).photo_at(place) for place in range(55)}
+    looked, places = named(11, 4), list(range(55)) * 3
+    random.Random(0).shuffle(places)
+    for place in places:
+        assert looked.photo_at(place) == expected[place]
+
+
+# --- the paintings beside them ------------------------------------------------------------------------------------
+
+
+def test_paintings_are_drawn_uniformly() -> None:
+    pictures = named(100, 20)
+    counts = Counter(pictures.painting_at(epoch, photo) for epoch in range(40) for photo in range(100))
+    assert set(counts) == set(range(20))
+    # Chi-square with 19 degrees of freedom: above 43.8 with a chance of 1 in 1,000.
+    assert sum((counts[painting] - 200) ** 2 / 200 for painting in range(20)) < 43.8
+
+
+def test_a_photo_stands_beside_other_paintings_in_other_epochs_and_runs() -> None:
+    pictures = named(100, 20)
+    beside = np.array([[pictures.painting_at(epoch, photo) for photo in range(100)] for epoch in range(20)])
+    other = np.array([named(100, 20, seed=1).painting_at(0, photo) for photo in range(100)])
+    # Two independent draws agree in 5 of 100; four standard deviations above that are 14.
+    for epoch in range(1, 20):
+        assert (beside[0] == beside[epoch]).sum() < 14
+    assert (beside[0] == other).sum() < 14
+    assert min(len(set(column)) for column in beside.T) > 5  # of 20 draws, about 13 are different
+
+
+def test_the_first_paintings_are_not_the_first_photos() -> None:
+    """Order and painting are different draws, though both follow from seed, epoch and index."""
+    pictures = named(50, 50)
+    agree = sum(order(pictures, epoch)[n] == pictures.painting_at(epoch, n) for epoch in range(20) for n in range(50))
+    assert agree < 20 + 4 * 20**0.5
+
+
+# --- seeds --------------------------------------------------------------------------------------------------------
+
+
+def test_seeds_follow_from_their_key_alone_and_differ_between_keys() -> None:
+    keys = list(product(range(4), range(4), range(8), range(4)))  # seed, epoch, index, what for
+    seeds = [draw_seed(*key) for key in keys]
+    np.random.seed(0)
+    assert [draw_seed(*key) for key in keys] == seeds
+    assert len(set(seeds)) == len(keys)
+    assert all(0 <= seed < 2**32 for seed in seeds)
+    assert len({int(generator(*key).integers(2**62)) for key in keys}) == len(keys)
+
+
+def test_the_numbers_drawn_are_those_of_every_run_before() -> None:
+    """Where this fails, runs can no longer be repeated or continued: by a change here, or of numpy's streams."""
+    assert draw_seed(5, 2, 1, 3) == 984_658_095
+    assert order(named(8, 3, seed=0), 0) == [2, 4, 3, 6, 5, 0, 1, 7]
+    assert [named(8, 300).painting_at(1, photo) for photo in range(5)] == [165, 73, 122, 35, 276]
+
+
+# --- places -------------------------------------------------------------------------------------------------------
+
+
+def test_one_process_takes_the_row_as_it_stands() -> None:
+    assert list(Places(0, 3, batch=2, rank=0, processes=1)) == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_two_processes_share_each_stretch() -> None:
+    assert list(Places(0, 2, batch=2, rank=0, processes=2)) == [[0, 1], [4, 5]]
+    assert list(Places(0, 2, batch=2, rank=1, processes=2)) == [[2, 3], [6, 7]]
+
+
+@pytest.mark.parametrize(("batch", "processes"), [(1, 1), (3, 1), (1, 2), (2, 3), (4, 8)])
+def test_all_processes_together_take_what_one_would_take(batch: int, processes: int) -> None:
+    shares = [list(Places(2, 9, batch=batch, rank=rank, processes=processes)) for rank in range(processes)]
+    together = [[place for share in step for place in share] for step in zip(*shares, strict=True)]
+    assert together == list(Places(2, 9, batch=batch * processes, rank=0, processes=1))
+
+
+def test_a_later_start_goes_on_where_an_earlier_one_would_be() -> None:
+    whole = Places(0, 20, batch=3, rank=1, processes=2)
+    rest = Places(7, 20, batch=3, rank=1, processes=2)
+    assert list(rest) == list(islice(whole, 7, None))
+    assert (len(whole), len(rest)) == (20, 13)
+    assert list(rest) == list(rest)  # read again, it is the same
+
+
+# --- batches ------------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_holds_photos_and_paintings_of_the_crops_size(sets: Sets) -> None:
+    for made in batches(sets, 0, 5, batch=3):
+        assert made.photos.shape == made.paintings.shape == (3, 3, CROP, CROP)
+        assert made.photos.dtype == torch.float32
+        assert made.photos.abs().max() <= 1
+
+
+def test_the_pixels_are_those_of_the_pictures_that_the_order_names(sets: Sets) -> None:
+    def tensor(path: Path) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(Image.open(path)).copy()).permute(2, 0, 1) / 127.5 - 1
+
+    pictures = UnpairedPictures(sets, settings_for("none"), 3)
+    made = batches(sets, 0, 5, batch=3, augmentation="none")  # 15 pairs: two epochs and one photo
+    photos = torch.cat([batch.photos for batch in made])
+    paintings = torch.cat([batch.paintings for batch in made])
+    for place in range(15):
+        epoch, photo = pictures.photo_at(place)
+        assert torch.allclose(photos[place], tensor(sets.photos[photo]), atol=1e-6)
+        assert torch.allclose(paintings[place], tensor(sets.paintings[pictures.painting_at(epoch, photo)]), atol=1e-6)
+    assert sorted(order(pictures, 0)) == list(range(PHOTOS))
+
+
+def test_the_number_of_workers_changes_nothing(sets: Sets) -> None:
+    assert same(batches(sets, 0, 12, workers=0), batches(sets, 0, 12, workers=2))
+
+
+def test_global_random_states_change_nothing_and_are_left_alone(sets: Sets) -> None:
+    expected = batches(sets, 0, 6)
+    random.seed(5)
+    np.random.seed(5)
+    torch.manual_seed(5)
+    assert same(batches(sets, 0, 6), expected)
+    after = random.random(), np.random.random()
+    random.seed(5)
+    np.random.seed(5)
+    assert after == (random.random(), np.random.random())
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_starting_in_the_middle_gives_the_same_batches(sets: Sets, workers: int) -> None:
+    """In the middle of an epoch (7 photos, 2 a batch), in the second one, and where the first ends inside a batch."""
+    whole = batches(sets, 0, 10)
+    for first in (2, 3, 5) if workers == 0 else (3,):
+        assert same(batches(sets, first, 10, workers=workers), whole[first:])
+
+
+def test_two_processes_together_see_what_one_would_see(sets: Sets) -> None:
+    alone = batches(sets, 0, 6, batch=4)
+    shares = [batches(sets, 0, 6, batch=2, rank=rank, processes=2) for rank in range(2)]
+    together = [
+        Batch(torch.cat([a.photos, b.photos]), torch.cat([a.paintings, b.paintings]))
+        for a, b in zip(*shares, strict=True)
+    ]
+    assert same(together, alone)
+
+
+def test_another_seed_gives_other_batches(sets: Sets) -> None:
+    assert same(batches(sets, 0, 3, seed=1), batches(sets, 0, 3, seed=1))
+    assert not same(batches(sets, 0, 3, seed=1), batches(sets, 0, 3, seed=2))
+
+
+def test_a_photo_is_cut_and_mirrored_anew_in_every_epoch(sets: Sets) -> None:
+    pictures = UnpairedPictures(sets, settings_for("zoom"), 0)
+    wanted = sets.photos[2]
+    looks = set()
+    for place in range(PHOTOS * 10):
+        _, photo = pictures.photo_at(place)
+        if sets.photos[photo] == wanted:
+            looks.add(pictures[place].photo.numpy().tobytes())
+    assert len(looks) == 10
+
+
+def test_a_photo_and_its_painting_are_cut_and_mirrored_independently(sets: Sets) -> None:
+    """With the same pictures on both sides, shared chances would show as equal pixels or equal mirroring."""
+    one = Sets(sets.photos[:1], sets.photos[:1], [], [])
+    pictures = UnpairedPictures(one, settings_for("flip"), 0)
+    equal = sum(torch.equal(pictures[place].photo, pictures[place].painting) for place in range(200))
+    assert 70 < equal < 130  # both mirrored alike in half of all cases; four standard deviations of 7
+
+
+def test_a_broken_photo_stops_the_loader_with_its_name(sets: Sets, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"<html>")
+    pictures = UnpairedPictures(Sets([broken], sets.paintings, [], []), settings_for("none"), 0)
+    with pytest.raises(ValueError, match=r"broken\.jpg"):
+        pictures[0]
+
+
+def test_the_same_batches_come_out_in_another_folder(sets: Sets, tmp_path: Path) -> None:
+    """Nothing follows from paths."""
+    moved = []
+    for path in [*sets.photos, *sets.paintings]:
+        moved.append(tmp_path / path.name)
+        os.link(path, moved[-1])
+    there = Sets(moved[:PHOTOS], moved[PHOTOS:], [], [])
+    assert same(batches(there, 0, 4), batches(sets, 0, 4))
