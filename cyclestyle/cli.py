@@ -17,15 +17,16 @@ COMMANDS = {
 }
 
 
-def build_app() -> App:
-    """The command line, without having imported any command."""
+def build_app(typed: str | None = None) -> App:
+    """The command line. No command is imported but the one that is `typed`, whose docstring is then its help."""
     app = App(
         name="cyclestyle",
         help="Turn one set of pictures into another, without pairs: photos into Monets, and back.",
         config=settings_file,
+        suppress_keyboard_interrupt=False,  # `main` says what it means
     )
     for name, purpose in COMMANDS.items():
-        app.command(f"cyclestyle.commands.{name}:{name}", name=name, help=purpose)
+        app.command(f"cyclestyle.commands.{name}:{name}", name=name, help=None if name == typed else purpose)
     return app
 
 
@@ -44,7 +45,7 @@ def settings_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollec
 
 def main() -> None:
     """Run a command; mistakes of people end in one sentence and exit code 2, interrupts in 130."""
-    app = build_app()
+    app = build_app(next(iter(sys.argv[1:]), None))
     try:
         app(exit_on_error=False, print_error=False)
     except KeyboardInterrupt:

@@ -44,30 +44,24 @@ def evaluate(
     from cyclestyle.images import list_pictures, load, save, to_images
     from cyclestyle.styling.colour import pooled_lab_statistics, reinhard
 
-    true = matched(truth, truth)
-    scenes = list(true)
-    methods = {
-        "painted": matched(painted, truth),
-        **{name: matched(path, truth) for name, path in (also or {}).items()},
-    }
-    untouched = matched(photos, truth)
+    folders = {"truth": truth, "photo, untouched": photos, "painted": painted} | (also or {})
+    files = {name: matched(folder, truth) for name, folder in folders.items()}
+    true, untouched = files.pop("truth"), files["photo, untouched"]
     palette = pooled_lab_statistics(to_images([load(path)]) for path in list_pictures(paintings))
 
-    def images(of: dict[str, Path], scene: str):
-        return to_images([load(of[scene])])
-
     found = {
-        "photo, untouched": nearness((images(untouched, scene), images(true, scene)) for scene in scenes),
         "colour transfer": nearness(
-            (reinhard(images(untouched, scene), palette), images(true, scene)) for scene in scenes
-        ),
+            (reinhard(to_images([load(untouched[scene])]), palette), to_images([load(true[scene])])) for scene in true
+        )
     }
-    for name, folder in methods.items():
-        found[name] = nearness((images(folder, scene), images(true, scene)) for scene in scenes)
+    for name, made in files.items():
+        found[name] = nearness((to_images([load(made[scene])]), to_images([load(true[scene])])) for scene in true)
+    found = {name: found[name] for name in ("photo, untouched", "colour transfer", "painted", *(also or {}))}
 
+    scenes = list(true)
     chosen = [scenes[index * len(scenes) // min(rows, len(scenes))] for index in range(min(rows, len(scenes)))]
-    columns = {"photo": untouched, "painted": methods["painted"], "truth": true}
-    save(label_sheet(columns, chosen), to / "pictures.png")
+    sheet = label_sheet({"photo": untouched, "painted": files["painted"], "truth": true}, chosen)
+    save(sheet, to / "pictures.png")
     write_text(to / "truth.json", json.dumps(summary(found, "painted"), indent=2) + "\n")
     print(f"look first: {to / 'pictures.png'} (photo | painted | truth)\n")
     print(table(found, "painted"))

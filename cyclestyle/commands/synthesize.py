@@ -11,8 +11,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 def synthesize(
     *,
     to: Path = Path("data/scenes"),
-    photos: PositiveInt = 600,
-    paintings: PositiveInt = 600,
+    photos: PositiveInt = 800,
+    paintings: PositiveInt = 800,
     test: NonNegativeInt = 64,
     size: Annotated[int, Field(ge=16)] = 64,
     seed: NonNegativeInt = 0,

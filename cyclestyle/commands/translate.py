@@ -52,6 +52,7 @@ def translate(
         tally = paint_all(share, painter, processes.device, progress, batch=processes.batch(batch))
     kept = f", {tally.kept:,} were there already" if tally.kept else ""
     print(f"{tally.painted:,} painted{kept}: {to}{processes}")
+    unread = processes.collect(tally.unread)
     processes.part()
-    if tally.unread:
-        raise ValueError(f"{len(tally.unread):,} of {len(share):,} photos were passed over: {'; '.join(tally.unread)}")
+    if unread and processes.main:
+        raise ValueError(f"{len(unread):,} of {len(jobs):,} photos were passed over: {'; '.join(unread)}")

@@ -20,6 +20,7 @@ from cyclestyle.files import IN_PROGRESS, sha256, sync
 Tensors = dict[str, torch.Tensor]
 
 MANIFEST = "manifest.json"
+FACTS = "facts.json"
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,17 @@ def save_checkpoint(
     barrier()
     if main:
         _finish(aside, path, facts | {"step": step})
-        _prune(folder, keep)
+        _prune(path, keep)
     barrier()
 
 
 def _finish(aside: Path, path: Path, facts: dict[str, Any]) -> None:
+    file = aside / FACTS
+    file.write_text(json.dumps(facts, indent=2) + "\n")
+    sync(file)
     files = {file.name: {"bytes": file.stat().st_size, "sha256": sha256(file)} for file in sorted(aside.iterdir())}
     manifest = aside / MANIFEST
-    manifest.write_text(json.dumps({"facts": facts, "files": files}, indent=2) + "\n")
+    manifest.write_text(json.dumps({"files": files}, indent=2) + "\n")
     sync(manifest)
     sync(aside)
     if path.exists():  # only a damaged one can stand there: a sound one would have been resumed from
@@ -77,8 +81,11 @@ def _finish(aside: Path, path: Path, facts: dict[str, Any]) -> None:
     sync(path.parent)
 
 
-def _prune(folder: Path, keep: int) -> None:
-    for path in _steps(folder)[:-keep]:
+def _prune(latest: Path, keep: int) -> None:
+    found = _steps(latest.parent)
+    # Newer ones than the one just written can only be damaged, or they would have been gone on from.
+    newer = [path for path in found if path > latest]
+    for path in [path for path in found if path <= latest][:-keep] + newer:
         shutil.rmtree(path)
 
 
@@ -108,14 +115,15 @@ def last_checkpoint(folder: Path, complain: Callable[[str], None]) -> Checkpoint
 def verify(path: Path) -> Checkpoint:
     """Check a checkpoint's files against its manifest. Raises ValueError naming what is wrong."""
     try:
-        manifest = json.loads((path / MANIFEST).read_text())
-        facts, files = manifest["facts"], manifest["files"]
+        files = json.loads((path / MANIFEST).read_text())["files"]
         for name, expected in files.items():
             file = path / name
             if file.stat().st_size != expected["bytes"]:
                 raise ValueError(f"{file} has {file.stat().st_size:,} bytes, not {expected['bytes']:,}")
             if sha256(file) != expected["sha256"]:
                 raise ValueError(f"{file} is not what was written (SHA-256)")
+        files[FACTS]  # must be among them
+        facts = json.loads((path / FACTS).read_text())
     except (OSError, KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path} has no readable {MANIFEST} or lacks a file ({type(error).__name__}: {error})"

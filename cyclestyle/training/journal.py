@@ -11,7 +11,6 @@ from torch.utils.tensorboard import SummaryWriter
 
 from cyclestyle.images import Images, Picture, grid, save, to_pictures
 from cyclestyle.runs import RunFolder
-from cyclestyle.training.cyclegan import Losses
 
 
 class Journal:
@@ -66,7 +65,9 @@ def _forget_after(metrics: Path, step: int) -> None:
     """Drop the lines that an interrupted run wrote after its last checkpoint; they will be written again."""
     if not metrics.exists():
         return
-    kept = [line for line in metrics.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
+    kept = [
+        line for line in metrics.read_text(encoding="utf-8", errors="replace").splitlines() if _step_of(line) <= step
+    ]
     aside = metrics.with_suffix(".part")
     aside.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
     aside.replace(metrics)
@@ -74,29 +75,9 @@ def _forget_after(metrics: Path, step: int) -> None:
 
 def _step_of(line: str) -> float:
     try:
-        return json.loads(line)["step"]
+        return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):  # a line that was being written when the run was killed
         return float("inf")
-
-
-class Means:
-    """Means of losses over the steps since they were last taken, kept on the device until then."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, torch.Tensor] = {}
-        self.count = 0
-
-    def add(self, losses: Losses) -> None:
-        for name, loss in losses.items():
-            self.sums[name] = self.sums[name] + loss if name in self.sums else loss.clone()
-        self.count += 1
-
-    def take(self, reduce: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
-        """The means, averaged over processes by `reduce`; counting begins anew."""
-        names = sorted(self.sums)
-        means = reduce(torch.stack([self.sums[name] for name in names]) / self.count).tolist()
-        self.sums, self.count = {}, 0
-        return dict(zip(names, means, strict=True))
 
 
 @torch.inference_mode()

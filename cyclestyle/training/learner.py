@@ -16,6 +16,7 @@ from cyclestyle.networks.layers import initialise
 from cyclestyle.training.average import Average
 from cyclestyle.training.checkpoints import Checkpoint, Tensors
 from cyclestyle.training.cyclegan import Fakes, Losses, Networks, gradients
+from cyclestyle.training.means import Means
 from cyclestyle.training.replay import Replay
 
 
@@ -46,6 +47,7 @@ class Learner:
             "paintings": Replay(size, settings.seed, rank, 0),
             "photos": Replay(size, settings.seed, rank, 1),
         }
+        self.means = Means()
         self.step = 0
 
     def _adam(self, networks: tuple[nn.Module, nn.Module], learning_rate: float) -> Adam:
@@ -57,7 +59,10 @@ class Learner:
         return adam
 
     def take_step(self, batches: Iterator[Batch], factor: float) -> Losses:
-        """One update of all networks from the next batch (or batches, if accumulating). Returns its mean losses."""
+        """One update of all networks from the next batch (or batches, if accumulating).
+
+        The learning rates are their initial ones times `factor`. Returns the mean losses, which `means` takes in too.
+        """
         total: Losses = {}
         passes = self.settings.compute.accumulate
         for part in range(passes):
@@ -77,6 +82,7 @@ class Learner:
         self.step += 1
         for name, average in self.averages.items():
             average.update(getattr(self.bare, name), self.step)
+        self.means.add(total)
         return total
 
     def _remember(self, fakes: Fakes, number: int) -> Fakes:
@@ -100,10 +106,10 @@ class Learner:
             scaler.update()
 
     def tensors(self) -> dict[str, Tensors]:
-        """What a checkpoint holds, by file: the main process writes the networks, each process its own memories."""
+        """What a checkpoint holds, by file: the main process writes the networks, each process what is its own."""
         rank = self.accelerator.process_index
-        own = {name: state for name, memory in self.memories.items() if (state := memory.state()) is not None}
-        files: dict[str, Tensors] = {f"replay-{rank}": own}
+        remembered = {name: state for name, memory in self.memories.items() if (state := memory.state()) is not None}
+        files: dict[str, Tensors] = {f"replay-{rank}": remembered, f"means-{rank}": self.means.state()}
         if self.accelerator.is_main_process:
             files |= {name: dict(net.state_dict()) for name, net in self.bare._asdict().items()}
             files |= {f"average-{name}": dict(average.network.state_dict()) for name, average in self.averages.items()}
@@ -132,6 +138,8 @@ class Learner:
         remembered = checkpoint.tensors(f"replay-{self.accelerator.process_index}")
         for name, pictures in remembered.items():
             self.memories[name].restore(pictures.to(self.accelerator.device))
+        sums = checkpoint.tensors(f"means-{self.accelerator.process_index}")
+        self.means.restore({name: total.to(self.accelerator.device) for name, total in sums.items()})
         if self.accelerator.scaler is not None and checkpoint.facts["scaler"]:
             self.accelerator.scaler.load_state_dict(checkpoint.facts["scaler"])
         self.step = checkpoint.facts["step"]
@@ -149,8 +157,11 @@ def build_networks(settings: Settings) -> Networks:
     for network in nets:
         initialise(network, chances)
     if settings.discriminator.spectral_norm:
-        for discriminator in nets.discriminators:
-            bound_spectrally(discriminator)
+        # The power iteration starts from torch's own generator: let it follow from the seed, alike on every process.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            for discriminator in nets.discriminators:
+                bound_spectrally(discriminator)
     return nets
 
 

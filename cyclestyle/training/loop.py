@@ -16,7 +16,7 @@ from cyclestyle.networks.painter import PainterCard, save_painter
 from cyclestyle.progress import Progress
 from cyclestyle.runs import RunFolder, open_run
 from cyclestyle.training.checkpoints import last_checkpoint, save_checkpoint
-from cyclestyle.training.journal import Journal, Means, sample_sheet
+from cyclestyle.training.journal import Journal, sample_sheet
 from cyclestyle.training.learner import Learner
 from cyclestyle.training.schedule import Schedule, plan
 
@@ -69,24 +69,25 @@ def _go_through(run: RunFolder, learner: Learner, sets: Sets, schedule: Schedule
     main = accelerator.is_main_process
     samples = _sample_pictures(sets, settings, accelerator) if main else None
     journal = Journal(run, start=learner.step, complain=accelerator.print) if main else None
-    means, began = Means(), time.monotonic()
+    began, begun_at = time.monotonic(), learner.step
     pairs = settings.data.batch * settings.compute.accumulate * accelerator.num_processes
     batches = _batches(learner, sets, schedule)
 
     with Progress("training", schedule.steps, unit="steps", done=learner.step, show=main) as progress:
         while learner.step < schedule.steps:
             factor = schedule.factor(learner.step)
-            means.add(learner.take_step(batches, factor))
+            learner.take_step(batches, factor)
             step, last = learner.step, learner.step == schedule.steps
 
             if step % report.log_every == 0 or last:
-                took, began, count = time.monotonic() - began, time.monotonic(), means.count
-                losses = means.take(lambda values: accelerator.reduce(values, reduction="mean"))
+                rate = (step - begun_at) * pairs / (time.monotonic() - began)
+                began, begun_at = time.monotonic(), step
+                losses = learner.means.take(lambda values: accelerator.reduce(values, reduction="mean"))
                 if journal is not None:
                     facts = {
                         "epoch": step * pairs / len(sets.photos),
                         "learning_rate": settings.optimizer.learning_rate * factor,
-                        "pairs_per_second": count * pairs / took,
+                        "pairs_per_second": rate,
                     }
                     journal.write(step, losses | facts)
                 progress.advance(0, note=_summary(losses))
@@ -156,6 +157,12 @@ def _save(run: RunFolder, learner: Learner) -> None:
 
 def parameters_agree(learner: Learner) -> bool:
     """Whether all processes hold the same weights, to the bit."""
-    sums = torch.stack([p.detach().double().sum() for net in learner.bare for p in net.parameters()])
+    sums = torch.stack([_checksum(p) for net in learner.bare for p in net.parameters()])
     gathered = learner.accelerator.gather(sums[None])
     return bool((gathered == gathered[0]).all())
+
+
+def _checksum(parameter: torch.Tensor) -> torch.Tensor:
+    """A whole number that depends on every bit and its place."""
+    bits = parameter.detach().contiguous().view(torch.int32).flatten().long()
+    return (bits * torch.arange(1, len(bits) + 1, device=bits.device)).sum()

@@ -31,22 +31,33 @@ def jobs_for(photos: Path, to: Path, suffix: str) -> list[Job]:
             raise ValueError(
                 f"{to} is the name of a picture, but {photos} is not a single one; give a folder after --to"
             )
+        _must_differ(photos, to)
         return [Job(photos, to)]
     if to.is_file():
         raise ValueError(f"{to} is a file that is there already; give a folder after --to")
     if photos.is_file():
-        return [Job(photos, to / (photos.stem + suffix))]
+        to = to / (photos.stem + suffix)
+        _must_differ(photos, to)
+        return [Job(photos, to)]
     if to.resolve() == photos.resolve():
         raise ValueError(f"the paintings would replace the photos in {photos}; give another folder after --to")
     found = [path for path in list_pictures(photos) if to.resolve() not in path.resolve().parents]
     # Compared in lower case: not every file system tells A from a.
     names = Counter(_plain(path, photos) for path in found)
-    jobs = []
+    jobs: dict[str, Job] = {}
     for path in found:
         alone = names[_plain(path, photos)] == 1
         stem = path.stem if alone else f"{path.stem}-{path.suffix[1:]}"
-        jobs.append(Job(path, to / path.relative_to(photos).with_name(stem + suffix)))
-    return jobs
+        painting = to / path.relative_to(photos).with_name(stem + suffix)
+        other = jobs.setdefault(painting.as_posix().lower(), Job(path, painting))
+        if other.photo != path:
+            raise ValueError(f"{other.photo} and {path} would both be painted into {painting}; rename one of them")
+    return list(jobs.values())
+
+
+def _must_differ(photo: Path, painting: Path) -> None:
+    if painting.resolve() == photo.resolve():
+        raise ValueError(f"the painting would replace the photo {photo}; give another folder or name after --to")
 
 
 def _plain(path: Path, folder: Path) -> str:

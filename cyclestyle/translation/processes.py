@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import gather_object
 
 Item = TypeVar("Item")
 
@@ -39,6 +40,10 @@ class Processes:
     def wait(self) -> None:
         """Until all processes are here."""
         self.state.wait_for_everyone()
+
+    def collect(self, items: list[Item]) -> list[Item]:
+        """The items of all processes, once all are here."""
+        return gather_object(items)
 
     def part(self) -> None:
         """Leave the others."""

@@ -31,7 +31,8 @@ FOR_SUBMISSION = Treatment(f"square {SIDE}", before=_shrink, after=_enlarge)
 
 def plan_submission(photos: Path, to: Path, *, practice: bool) -> list[Job]:
     """Which photo becomes which file, or ValueError for what the competition would refuse: before hours are spent."""
-    found = list_pictures(photos)
+    ours = pictures_of(to).resolve()  # of a submission that was stopped
+    found = [path for path in list_pictures(photos) if ours not in path.resolve().parents]
     if len(found) > MOST:
         raise ValueError(f"{photos} holds {len(found):,} pictures; the competition takes at most {MOST:,}")
     if len(found) < FEWEST and not practice:
@@ -64,9 +65,8 @@ def build_submission(
     share = processes.share(jobs)
     with Progress("painting", len(share), unit="pictures", show=processes.main) as progress:
         tally = paint_all(share, painter, processes.device, progress, batch=batch, treatment=FOR_SUBMISSION)
-        for reason in tally.unread:
+        for reason in processes.collect(tally.unread):
             progress.say(f"passed over: {reason}")
-    processes.wait()
     if not processes.main:
         return None
     painted = [job.painting for job in jobs if job.painting.exists()]

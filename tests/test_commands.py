@@ -1,0 +1,356 @@
+"""What a user types: every command in turn on a small world, and every mistake in one line."""
+
+import importlib
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Draw
+from PIL import Image
+
+from cyclestyle import cli
+from cyclestyle.config import Settings
+from cyclestyle.images import load
+
+pytestmark = [
+    pytest.mark.usefixtures("fresh_accelerate"),
+    pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens"),  # sys.argv is what is tested
+]
+
+
+def typed(*words: object, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Type a command; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["cyclestyle", *map(str, words)])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return 0 if end.code is None else int(end.code)
+    return 0
+
+
+class Terminal:
+    """Types commands and reads what they say."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+
+    def __call__(self, *words: object) -> str:
+        """What a command that succeeds prints."""
+        self.capsys.readouterr()
+        code = typed(*words, monkeypatch=self.monkeypatch)
+        said = self.capsys.readouterr()
+        assert code == 0, said.err
+        return said.out
+
+    def fails(self, *words: object) -> str:
+        """The sentence in which a command ends that cannot be carried out."""
+        self.capsys.readouterr()
+        code = typed(*words, monkeypatch=self.monkeypatch)
+        said = self.capsys.readouterr().err
+        errors = [line for line in said.splitlines() if not re.match(r"(painting|training|drawing): ", line)]
+        assert code == 2, said
+        assert len(errors) == 1, said
+        assert errors[0].startswith("error: ")
+        assert "Traceback" not in said
+        return errors[0].removeprefix("error: ")
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    monkeypatch.setenv("COLUMNS", "200")
+    return Terminal(monkeypatch, capsys)
+
+
+def test_help_lists_every_command_with_its_purpose(terminal: Terminal) -> None:
+    said = " ".join(terminal("--help").split())
+    for name, purpose in cli.COMMANDS.items():
+        assert name in said
+        assert purpose.split()[0] in said
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_each_command_has_a_module_and_a_function_of_its_name_and_help(name: str, terminal: Terminal) -> None:
+    module = importlib.import_module(f"cyclestyle.commands.{name}")
+    function = getattr(module, name)
+    own = [
+        key for key, value in vars(module).items() if inspect.isfunction(value) and value.__module__ == module.__name__
+    ]
+    assert [key for key in own if not key.startswith("_")] == [name]
+    said = " ".join(re.sub("[│╭╮╰╯─]", " ", terminal(name, "--help")).split())
+    description = inspect.cleandoc(function.__doc__).split("\nParameters\n")[0]
+    assert " ".join(description.replace("`", "").split()) in said.replace("`", "")
+    for parameter in inspect.signature(function).parameters:
+        assert parameter in said.lower() or parameter == "settings"
+
+
+def test_all_command_modules_are_in_the_table() -> None:
+    modules = {path.stem for path in Path(cli.__file__).parent.joinpath("commands").glob("*.py")} - {"__init__"}
+    assert modules == set(cli.COMMANDS)
+
+
+def test_the_table_of_commands_imports_nothing_heavy() -> None:
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "import cyclestyle.cli; cyclestyle.cli.build_app()"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in run.stderr.splitlines()}
+    assert "cyclopts" in imported
+    assert not imported & {"torch", "torchvision", "accelerate", "albumentations", "cv2", "numpy", "PIL", "pydantic"}
+    assert not imported & {"safetensors", "tensorboard", "tomli_w", "tqdm", "kaggle"}
+
+
+# Mistakes.
+
+CONFIG = """
+run = "{run}"
+[data]
+folder = "{data}"
+crop = 16
+resize = 18
+workers = 0
+[generator]
+width = 4
+blocks = 1
+[discriminator]
+width = 4
+layers = 1
+[schedule]
+epochs = 2
+decay_epochs = 1
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(CONFIG.format(run=tmp_path / "run", data=tmp_path / "data"))
+    return path
+
+
+def test_an_unknown_command_is_named_with_the_nearest(terminal: Terminal) -> None:
+    said = terminal.fails("trane")
+    assert '"trane"' in said
+    assert '"train"' in said
+
+
+def test_an_unknown_option_is_named_with_the_nearest(terminal: Terminal, config: Path) -> None:
+    said = terminal.fails("train", "--config", config, "--data.fodler", "x")
+    assert "--data.fodler" in said
+    assert "--data.folder" in said
+
+
+def test_an_unknown_key_in_a_file_is_named_with_the_nearest(terminal: Terminal, config: Path) -> None:
+    config.write_text(config.read_text().replace("crop", "croop"))
+    said = terminal.fails("train", "--config", config)
+    assert "croop" in said
+    assert "data.crop" in said
+    assert str(config) in said
+
+
+def test_a_wrong_value_is_named_with_what_is_allowed_and_in_plain_words(terminal: Terminal, config: Path) -> None:
+    said = terminal.fails("train", "--config", config, "--data.crop", "30")
+    assert "data.crop" in said
+    assert "30" in said
+    assert "multiple of 4" in said
+    assert "pydantic" not in said
+    config.write_text(config.read_text().replace("width = 4", 'width = "wide"'))
+    said = terminal.fails("train", "--config", config)
+    assert "width" in said
+    assert "wide" in said
+    assert "pydantic" not in said
+    said = terminal.fails("synthesize", "--size", "3")
+    assert "--size" in said
+    assert "greater than or equal to 16" in said
+    assert "pydantic" not in said
+    assert '"gif"' in terminal.fails("translate", "run", "photos", "--to", "out", "--format", "gif")
+
+
+def test_a_length_in_epochs_and_in_steps_is_refused(terminal: Terminal, config: Path) -> None:
+    said = terminal.fails("train", "--config", config, "--schedule.epochs", "2", "--schedule.steps", "9")
+    assert "not in both" in said
+
+
+def test_a_file_that_is_not_there_or_not_toml_is_named(terminal: Terminal, tmp_path: Path) -> None:
+    assert "no such settings file" in terminal.fails("train", "--config", tmp_path / "nowhere.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("run = [")
+    said = terminal.fails("train", "--config", broken)
+    assert str(broken) in said
+    assert "not valid TOML" in said
+
+
+def test_a_missing_argument_is_named(terminal: Terminal, config: Path) -> None:
+    assert "--to" in terminal.fails("translate", "run", "photos")
+    config.write_text(config.read_text().split("[schedule]")[0])
+    assert "schedule" in terminal.fails("train", "--config", config)
+
+
+def test_missing_folders_and_painters_are_named(terminal: Terminal, config: Path, tmp_path: Path) -> None:
+    assert str(tmp_path / "data") in terminal.fails("train", "--config", config)
+    said = terminal.fails("translate", tmp_path / "nowhere", tmp_path, "--to", tmp_path / "out")
+    assert "no such run or painter" in said
+    (tmp_path / "run").mkdir()
+    assert "holds no paint.safetensors yet" in terminal.fails("translate", tmp_path / "run", tmp_path, "--to", "out")
+    assert "what is to be submitted?" in terminal.fails("submit", "--practice")
+    said = terminal.fails("submit", tmp_path, "--photos", tmp_path, "--validate", tmp_path / "images.zip")
+    assert "leave out RUN and --photos" in said
+
+
+def test_an_interrupt_is_one_line_and_exit_code_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    def interrupted(settings: Settings) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cyclestyle.training.loop.learn", interrupted)
+    assert typed("train", "--config", config, monkeypatch=monkeypatch) == 130
+    assert capsys.readouterr().err.splitlines() == ["stopped; the same command goes on from what is finished"]
+
+
+# Where settings come from.
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """The settings with which training would begin."""
+    seen: list[Settings] = []
+    monkeypatch.setattr("cyclestyle.training.loop.learn", seen.append)
+    return seen
+
+
+def test_a_file_fills_in_and_the_command_line_wins(terminal: Terminal, config: Path, settled: list[Settings]) -> None:
+    terminal("train", "--config", config, "--generator.width", "8", "--run", "elsewhere", "--optimizer.beta1", "0.25")
+    (settings,) = settled
+    assert settings.run == Path("elsewhere")
+    assert (settings.generator.width, settings.generator.blocks) == (8, 1)
+    assert settings.optimizer.beta1 == 0.25
+    assert (settings.schedule.epochs, settings.schedule.decay_epochs) == (2, 1)
+    assert settings.seed == 0
+
+
+def test_steps_on_the_command_line_win_over_epochs_in_the_file_and_the_other_way_round(
+    terminal: Terminal, config: Path, settled: list[Settings]
+) -> None:
+    terminal("train", "--config", config, "--schedule.steps", "30")
+    config.write_text(
+        config.read_text().replace("epochs = 2", "steps = 9").replace("decay_epochs = 1", "decay_steps = 3")
+    )
+    terminal("train", "--config", config, "--schedule.epochs", "4")
+    first, second = (settings.schedule for settings in settled)
+    assert (first.steps, first.decay_steps, first.epochs, first.decay_epochs) == (30, None, None, None)
+    assert (second.steps, second.decay_steps, second.epochs, second.decay_epochs) == (None, None, 4, None)
+
+
+def test_steps_on_the_command_line_keep_the_decay_of_a_file_in_steps(
+    terminal: Terminal, config: Path, settled: list[Settings]
+) -> None:
+    config.write_text(
+        config.read_text().replace("decay_epochs = 1", "decay_steps = 3").replace("epochs = 2", "steps = 9")
+    )
+    terminal("train", "--config", config, "--schedule.steps", "30")
+    terminal("train", "--config", config, "--schedule.decay-steps", "5")
+    first, second = (settings.schedule for settings in settled)
+    assert (first.steps, first.decay_steps) == (30, 3)
+    assert (second.steps, second.decay_steps) == (9, 5)
+
+
+def test_everything_can_be_given_without_a_file(terminal: Terminal, settled: list[Settings]) -> None:
+    terminal(
+        *("train", "--run", "runs/x", "--data.folder", "d", "--schedule.steps", "5", "--discriminator.spectral-norm"),
+        *("--optimizer.learning-rate", "1e-3", "--compute.mixed-precision", "bf16", "--data.augmentation", "none"),
+    )
+    (settings,) = settled
+    assert settings.discriminator.spectral_norm
+    assert settings.optimizer.learning_rate == 1e-3
+    assert settings.compute.mixed_precision == "bf16"
+    assert settings.data.augmentation == "none"
+
+
+# From nothing to a submission.
+
+
+def test_from_synthetic_scenes_to_a_valid_submission_and_a_table(terminal: Terminal, tmp_path: Path) -> None:
+    scenes, run, out = tmp_path / "scenes", tmp_path / "run", tmp_path / "out"
+    said = terminal("synthesize", "--to", scenes, "--photos", 4, "--paintings", 4, "--test", 2, "--processes", 1)
+    assert "4 photos, 4 paintings and 2 pairs of 64 x 64 pixels" in said
+    assert {folder: len(list((scenes / folder).glob("*.png"))) for folder in ("photos", "paintings")} == {
+        "photos": 4,
+        "paintings": 4,
+    }
+
+    small = ("--generator.width", 4, "--generator.blocks", 1, "--discriminator.width", 4, "--discriminator.layers", 1)
+    train = ("train", "--run", run, "--data.folder", scenes, "--data.crop", 32, "--data.augmentation", "flip")
+    train = (*train, *small, "--schedule.steps", 3, "--data.workers", 0, "--report.samples", 1)
+    said = terminal(*train)
+    assert "training for 3 steps on 4 photos and 4 paintings at 32 px" in said
+    assert f"painter {run / 'paint.safetensors'}" in said
+
+    assert "2 painted" in terminal("translate", run, scenes / "test/photos", "--to", out)
+    assert "0 painted, 2 were there already" in terminal("translate", run, scenes / "test/photos", "--to", out)
+    assert load(out / "scene-00000.png").size == (64, 64)
+    back = terminal("translate", run, scenes / "paintings" / "scene-00000.png", "--to", tmp_path / "b.jpg", "--back")
+    assert "1 painted" in back
+    assert (out / "scene-00000.png").read_bytes() != (tmp_path / "b.jpg").read_bytes()
+    with Image.open(tmp_path / "b.jpg") as picture:
+        assert picture.format == "JPEG"
+
+    archive = tmp_path / "images.zip"
+    said = terminal.fails("submit", run, "--photos", scenes / "photos", "--to", archive)
+    assert "holds 4 pictures" in said
+    assert "--practice" in said
+    assert "a practice submission" in terminal(
+        "submit", run, "--photos", scenes / "photos", "--to", archive, "--practice"
+    )
+    assert "4 JPEGs of 256x256" in terminal("submit", "--validate", archive, "--practice")
+    assert "7,000" in terminal.fails("submit", "--validate", archive)
+    assert sorted(path.name for path in tmp_path.glob("images*")) == ["images.zip"]
+
+    said = terminal(
+        *("evaluate", "--painted", out, "--photos", scenes / "test/photos", "--truth", scenes / "test/paintings"),
+        *("--paintings", scenes / "paintings", "--to", tmp_path / "card", "--also.copy", scenes / "test/paintings"),
+    )
+    rows = {
+        line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in said.splitlines()[2:]
+    }
+    assert list(rows)[2:] == ["photo, untouched", "colour transfer", "painted", "copy"]
+    assert rows["copy"][1:] == ["1.000", "0.00", "0%", "0%", "0%"]
+    told = json.loads((tmp_path / "card" / "truth.json").read_text())
+    assert told["pictures"] == 2
+    assert set(told["median"]) == {"photo, untouched", "colour transfer", "painted", "copy"}
+    assert told["median"]["copy"]["ciede2000"] == 0.0
+    assert told["median"]["painted"]["psnr"] == pytest.approx(float(rows["painted"][0]), abs=0.01)
+    assert load(tmp_path / "card" / "pictures.png").width > 3 * 160
+    assert str(tmp_path / "card" / "pictures.png") in said
+
+
+def test_unread_photos_are_named_the_others_painted_and_the_exit_code_is_not_zero(
+    terminal: Terminal, tmp_path: Path, draw: Draw
+) -> None:
+    from test_distributed import write_painter
+
+    write_painter(tmp_path / "paint.safetensors")
+    photos = draw(tmp_path / "photos", 3)
+    photos[1].write_bytes(b"not a picture")
+    said = terminal.fails("translate", tmp_path / "paint.safetensors", tmp_path / "photos", "--to", tmp_path / "out")
+    assert "1 of 3 photos were passed over" in said
+    assert str(photos[1]) in said
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["picture-00.png", "picture-02.png"]
+
+
+def test_too_few_photos_are_refused_before_anything_is_painted(terminal: Terminal, tmp_path: Path, draw: Draw) -> None:
+    from test_distributed import write_painter
+
+    write_painter(tmp_path / "paint.safetensors")
+    draw(tmp_path / "photos", 3)
+    before = sorted(tmp_path.rglob("*"))
+    said = terminal.fails(
+        "submit", tmp_path / "paint.safetensors", "--photos", tmp_path / "photos", "--to", tmp_path / "images.zip"
+    )
+    assert "holds 3 pictures" in said
+    assert sorted(tmp_path.rglob("*")) == before

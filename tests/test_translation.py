@@ -1,0 +1,254 @@
+"""A folder through a painter: restartable, broken files passed over; and from photos to a submission."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Draw
+from PIL import Image
+from torch import nn
+
+from cyclestyle.config import GeneratorSettings
+from cyclestyle.data.submission import FEWEST, MOST
+from cyclestyle.images import load, save
+from cyclestyle.networks.generator import build_generator
+from cyclestyle.networks.layers import initialise
+from cyclestyle.networks.painter import Painter, PainterCard
+from cyclestyle.progress import Progress
+from cyclestyle.translation import submission
+from cyclestyle.translation.folder import Tally, Treatment, paint_all
+from cyclestyle.translation.jobs import Job, jobs_for
+from cyclestyle.translation.processes import Processes
+from cyclestyle.translation.submission import FOR_SUBMISSION, build_submission, pictures_of, plan_submission
+
+
+class Negative(nn.Module):
+    """Inverts a picture; knows how many it was given at once."""
+
+    multiple = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.batches.append(len(images))
+        return -images
+
+
+CARD = PainterCard(direction="photo to painting", generator=GeneratorSettings(width=4, blocks=1), side=None, step=None)
+
+
+def negative(digit: str = "1") -> Painter:
+    return Painter(Negative(), CARD, digit * 64)
+
+
+def paint(jobs: list[Job], painter: Painter, **options: object) -> Tally:
+    with Progress("painting", len(jobs), unit="pictures", show=False) as progress:
+        tally = paint_all(jobs, painter, "cpu", progress, **options)
+        assert progress.done == len(jobs)
+    return tally
+
+
+def inverted(path: Path) -> bytes:
+    return (255 - np.asarray(load(path))).tobytes()
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, draw: Draw) -> list[Job]:
+    draw(tmp_path / "in", 3, seed=1)
+    draw(tmp_path / "in" / "sea", 2, size=(33, 20), seed=2)
+    return jobs_for(tmp_path / "in", tmp_path / "out", ".png")
+
+
+def test_every_photo_is_painted_at_its_own_size(jobs: list[Job]) -> None:
+    tally = paint(jobs, negative())
+    assert (tally.painted, tally.kept, tally.unread) == (5, 0, [])
+    for job in jobs:
+        assert load(job.painting).tobytes() == inverted(job.photo)
+    assert load(jobs[-1].painting).size == (33, 20)
+
+
+def test_a_restart_paints_only_what_is_missing(jobs: list[Job]) -> None:
+    paint(jobs, negative())
+    kept = {job.painting: job.painting.stat().st_mtime_ns for job in jobs[1:]}
+    jobs[0].painting.unlink()
+    tally = paint(jobs, negative())
+    assert (tally.painted, tally.kept, tally.unread) == (1, 4, [])
+    assert jobs[0].painting.exists()
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_another_painter_paints_everything_again(jobs: list[Job]) -> None:
+    paint(jobs, negative("1"))
+    assert paint(jobs, negative("2")).painted == 5
+    assert paint(jobs, negative("2")).kept == 5
+
+
+def test_another_treatment_paints_everything_again(jobs: list[Job]) -> None:
+    paint(jobs, negative())
+    assert paint(jobs, negative(), treatment=Treatment("mirrored")).painted == 5
+
+
+def test_a_changed_photo_and_a_truncated_painting_are_painted_again(jobs: list[Job]) -> None:
+    paint(jobs, negative())
+    save(Image.new("RGB", (24, 24), "teal"), jobs[0].photo)
+    whole = jobs[3].painting.read_bytes()
+    jobs[3].painting.write_bytes(whole[: len(whole) // 2])
+    tally = paint(jobs, negative())
+    assert (tally.painted, tally.kept) == (2, 3)
+    assert load(jobs[0].painting).tobytes() == inverted(jobs[0].photo)
+    assert jobs[3].painting.read_bytes() == whole
+
+
+def test_unreadable_photos_are_named_and_the_others_painted(jobs: list[Job]) -> None:
+    jobs[1].photo.write_bytes(b"not a picture")
+    jobs[4].photo.write_bytes(jobs[3].photo.read_bytes()[:-30])
+    jobs[0].photo.unlink()
+    for batch in (1, 4):
+        tally = paint(jobs, negative(str(batch)), batch=batch)
+        assert tally.painted == 2
+        assert [str(jobs[place].photo) in said for place, said in zip((0, 1, 4), tally.unread, strict=True)] == [
+            True
+        ] * 3
+        assert [job.painting.exists() for job in jobs] == [False, False, True, True, False]
+
+
+def test_pictures_of_one_size_are_painted_together(jobs: list[Job]) -> None:
+    painter = negative()
+    paint(jobs, painter, batch=2)
+    assert painter.network.batches == [2, 1, 2]  # three of one size, two of another
+
+
+def test_pictures_are_the_same_however_many_are_painted_at_once(tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "in", 5, size=(40, 28), seed=3)
+    draw(tmp_path / "in" / "tall", 3, size=(19, 50), seed=4)
+    generator = build_generator(CARD.generator)
+    initialise(generator, torch.Generator().manual_seed(5), deviation=0.1)
+    painted = {}
+    for batch in (1, 4):
+        jobs = jobs_for(tmp_path / "in", tmp_path / f"out-{batch}", ".png")
+        assert paint(jobs, Painter(generator.eval(), CARD, "0" * 64), batch=batch).painted == 8
+        painted[batch] = [np.asarray(load(job.painting)).astype(int) for job in jobs]
+    for one, four in zip(painted[1], painted[4], strict=True):
+        assert np.abs(one - four).max() <= 1
+        assert one.std() > 3  # there is something to see
+
+
+def test_alone_a_process_has_everything_and_says_nothing_of_others() -> None:
+    processes = Processes.join()
+    assert processes.main
+    assert processes.share([1, 2, 3]) == [1, 2, 3]
+    assert str(processes) == ""
+    assert processes.batch(None) == (1 if processes.device.type == "cpu" else 8)
+    assert processes.batch(5) == 5
+    processes.wait()
+
+
+def test_several_processes_share_everything_out_and_no_more() -> None:
+    class Third:
+        process_index, num_processes, is_main_process = 2, 3, False
+
+    processes = Processes(Third(), torch.device("cuda"))
+    assert processes.share(list(range(8))) == [2, 5]
+    assert str(processes) == " (process 3 of 3)"
+    assert not processes.main
+    assert processes.batch(None) == 8
+
+
+# Submissions.
+
+
+def submit(photos: Path, to: Path, painter: Painter) -> object:
+    jobs = plan_submission(photos, to, practice=True)
+    return build_submission(jobs, painter, to, Processes.join(), batch=1, practice=True)
+
+
+def members(to: Path) -> dict[str, Image.Image]:
+    with zipfile.ZipFile(to) as archive:
+        found = {}
+        for name in archive.namelist():
+            with archive.open(name) as file, Image.open(file) as picture:
+                found[name] = picture.convert("RGB")
+    return found
+
+
+def test_a_submission_holds_square_paintings_of_256_and_nothing_is_left_beside_it(tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "photos", 2, size=(300, 260), seed=1)
+    draw(tmp_path / "photos" / "small", 1, size=(50, 30), seed=2)
+    report = submit(tmp_path / "photos", tmp_path / "out" / "images.zip", negative())
+    assert (report.count, report.practice) == (3, True)
+    pictures = members(tmp_path / "out" / "images.zip")
+    assert {picture.size for picture in pictures.values()} == {(256, 256)}
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["images.zip"]
+
+
+def test_small_photos_are_painted_as_they_are_and_enlarged_afterwards(tmp_path: Path) -> None:
+    shrink, enlarge = FOR_SUBMISSION.before, FOR_SUBMISSION.after
+    assert shrink(Image.new("RGB", (50, 30))).size == (30, 30)
+    assert shrink(Image.new("RGB", (300, 400))).size == (256, 256)
+    assert shrink(Image.new("RGB", (300, 200))).size == (200, 200)
+    assert enlarge(Image.new("RGB", (30, 30))).size == (256, 256)
+    square = Image.effect_noise((256, 256), 50).convert("RGB")
+    assert shrink(square).tobytes() == enlarge(square).tobytes() == square.tobytes()
+
+
+def test_a_stopped_submission_goes_on_and_gives_the_same_bytes(
+    tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tmp_path / "photos"
+    draw(photos, 4, seed=1)
+    submit(photos, tmp_path / "whole.zip", negative())
+    to, painter, calls = tmp_path / "stopped.zip", negative(), []
+
+    def stop(images: torch.Tensor) -> torch.Tensor:
+        calls.append(len(images))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return -images
+
+    monkeypatch.setattr(painter.network, "forward", stop)
+    with pytest.raises(KeyboardInterrupt):
+        submit(photos, to, painter)
+    assert not to.exists()
+    assert len(list(pictures_of(to).iterdir())) == 2
+    submit(photos, to, painter)
+    assert len(calls) == 5  # four pictures, one of them twice
+    assert to.read_bytes() == (tmp_path / "whole.zip").read_bytes()
+    assert not pictures_of(to).exists()
+
+
+def test_a_submission_stopped_among_the_photos_does_not_take_its_own_pictures_for_photos(
+    tmp_path: Path, draw: Draw
+) -> None:
+    draw(tmp_path, 3, seed=1)
+    to = tmp_path / "images.zip"
+    first = plan_submission(tmp_path, to, practice=True)
+    paint(first[:2], negative(), treatment=FOR_SUBMISSION)  # and then it was stopped
+    assert plan_submission(tmp_path, to, practice=True) == first
+
+
+def test_an_unreadable_photo_is_left_out_and_named(
+    tmp_path: Path, draw: Draw, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = draw(tmp_path / "photos", 3, seed=1)
+    photos[1].write_bytes(b"")
+    report = submit(tmp_path / "photos", tmp_path / "images.zip", negative())
+    assert report.count == 2
+    assert "passed over" in capsys.readouterr().err
+    assert set(members(tmp_path / "images.zip")) == {"picture-00.jpg", "picture-02.jpg"}
+
+
+def test_too_few_and_too_many_photos_are_refused_before_anything_is_painted(
+    tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(tmp_path, 3)
+    with pytest.raises(ValueError, match=rf"holds 3 pictures.*{FEWEST:,} to {MOST:,}.*--practice"):
+        plan_submission(tmp_path, tmp_path / "images.zip", practice=False)
+    assert len(plan_submission(tmp_path, tmp_path / "images.zip", practice=True)) == 3
+    monkeypatch.setattr(submission, "MOST", 2)
+    for practice in (True, False):
+        with pytest.raises(ValueError, match="holds 3 pictures; the competition takes at most 2"):
+            plan_submission(tmp_path, tmp_path / "images.zip", practice=practice)
