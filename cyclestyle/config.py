@@ -69,7 +69,10 @@ class GeneratorSettings(Section):
     depth: Annotated[int, Field(ge=5, le=10)] = 8
     """Halvings (unet): 7 for 128 px, 8 for 256 px."""
     upsampling: Literal["transposed", "resize"] = "transposed"
-    """resnet: transposed convolution (the paper's) or nearest-neighbour resize and convolution (no checkerboard)."""
+    """Transposed convolution (the paper's) or nearest-neighbour resize and convolution (no checkerboard)."""
+    residual: bool = False
+    """Let the network make a change to the picture rather than the picture: sharp from the first step, so for short
+    trainings; the paper's networks make the picture."""
 
 
 class DiscriminatorSettings(Section):

@@ -281,6 +281,7 @@ CHANGED: dict[str, Any] = {
     "generator.blocks": 6,
     "generator.depth": 7,
     "generator.upsampling": "resize",
+    "generator.residual": True,
     "discriminator.kind": "pixel",
     "discriminator.width": 32,
     "discriminator.layers": 2,

@@ -233,3 +233,17 @@ def test_a_unet_hands_the_finest_details_past_the_bottleneck() -> None:
     # Row 20 enters rows 9 and 10 of the halved picture, and those come out at rows 17 to 22; columns likewise.
     assert (rows.min(), rows.max()) == (17, 22)
     assert (columns.min(), columns.max()) == (9, 14)
+
+
+@pytest.mark.parametrize("build", [ResNetGenerator, UNetGenerator])
+def test_a_residual_network_that_adds_nothing_gives_the_picture_back(build: type) -> None:
+    network = build(4, 1) if build is ResNetGenerator else build(4, 5)
+    residual = build(4, 1, residual=True) if build is ResNetGenerator else build(4, 5, residual=True)
+    assert count_parameters(residual) == count_parameters(network)
+    for parameter in residual.parameters():
+        torch.nn.init.zeros_(parameter)
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    assert torch.allclose(residual(images), images.clamp(-0.98, 0.98), atol=1e-6)
+    for parameter in network.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert not network(images).any()

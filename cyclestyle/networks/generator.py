@@ -41,12 +41,31 @@ def halve(channels: int) -> nn.Sequential:
 def double(channels: int, upsampling: str) -> nn.Sequential:
     """Twice the size, half the channels."""
     if upsampling == "transposed":
-        up: list[nn.Module] = [
-            nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1),
-        ]
-    else:  # every output pixel gets the same number of taps: no checkerboard (Odena et al. 2016)
-        up = [nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), nn.Conv2d(channels, channels // 2, 3)]
-    return nn.Sequential(*up, instance_norm(channels // 2), nn.ReLU(inplace=True))
+        up: nn.Module = nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1)
+    else:
+        up = resize_convolution(channels, channels // 2)
+    return nn.Sequential(up, instance_norm(channels // 2), nn.ReLU(inplace=True))
+
+
+def resize_convolution(channels: int, narrower: int) -> nn.Sequential:
+    """Twice the size with the same number of taps for every pixel, so without a checkerboard (Odena et al. 2016)."""
+    return nn.Sequential(nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), nn.Conv2d(channels, narrower, 3))
+
+
+class Finish(nn.Module):
+    """The last tanh; if `residual`, on what the network adds to the picture instead of on what it makes."""
+
+    LARGEST = 0.98
+    """Where the inverse tanh of a picture is cut, which is infinite for pure black and white: 2.5 of 256 levels."""
+
+    def __init__(self, *, residual: bool) -> None:
+        super().__init__()
+        self.residual = residual
+
+    def forward(self, x: torch.Tensor, images: Images) -> Images:
+        if self.residual:
+            x = x + images.clamp(-self.LARGEST, self.LARGEST).atanh()
+        return x.tanh()
 
 
 class ResNetGenerator(nn.Module):
@@ -55,7 +74,9 @@ class ResNetGenerator(nn.Module):
     multiple = 4
     """Height and width must be multiples of this."""
 
-    def __init__(self, width: int = 64, blocks: int = 9, upsampling: str = "transposed") -> None:
+    def __init__(
+        self, width: int = 64, blocks: int = 9, upsampling: str = "transposed", *, residual: bool = False
+    ) -> None:
         super().__init__()
         self.encode = nn.Sequential(
             nn.ReflectionPad2d(3),
@@ -71,19 +92,26 @@ class ResNetGenerator(nn.Module):
             double(2 * width, upsampling),
             nn.ReflectionPad2d(3),
             nn.Conv2d(width, 3, 7),
-            nn.Tanh(),
         )
+        self.finish = Finish(residual=residual)
 
     def forward(self, images: Images) -> Images:
         x = self.encode(images)  # (n, 4 width, h/4, w/4)
         x = self.repaint(x)  # (n, 4 width, h/4, w/4)
-        return self.decode(x)  # (n, 3, h, w)
+        return self.finish(self.decode(x), images)  # (n, 3, h, w)
+
+
+def double_unet(channels: int, narrower: int, upsampling: str) -> nn.Module:
+    """Twice the size; the paper's kernel of 4 covers each pixel alike, but learns a pattern of its own all the same."""
+    if upsampling == "transposed":
+        return nn.ConvTranspose2d(channels, narrower, 4, stride=2, padding=1)
+    return resize_convolution(channels, narrower)
 
 
 class UNetLevel(nn.Module):
     """One halving, whatever lies below it, one doubling; the input stands beside the result."""
 
-    def __init__(self, channels: int, inner: int, below: nn.Module | None) -> None:
+    def __init__(self, channels: int, inner: int, below: nn.Module | None, upsampling: str) -> None:
         super().__init__()
         down: list[nn.Module] = [nn.LeakyReLU(0.2), nn.Conv2d(channels, inner, 4, stride=2, padding=1)]
         if below is None:  # the innermost may be a single pixel, which has no variance: not normalised on the way down
@@ -92,7 +120,7 @@ class UNetLevel(nn.Module):
         else:
             up_from = 2 * inner
             middle = [instance_norm(inner), below]
-        up = [nn.ReLU(), nn.ConvTranspose2d(up_from, channels, 4, stride=2, padding=1), instance_norm(channels)]
+        up = [nn.ReLU(), double_unet(up_from, channels, upsampling), instance_norm(channels)]
         self.body = nn.Sequential(*down, *middle, *up)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -105,29 +133,31 @@ class UNetGenerator(nn.Module):
     Height and width must be multiples of 2 to the power of `depth`.
     """
 
-    def __init__(self, width: int = 64, depth: int = 8) -> None:
+    def __init__(
+        self, width: int = 64, depth: int = 8, upsampling: str = "transposed", *, residual: bool = False
+    ) -> None:
         super().__init__()
         self.multiple = 2**depth
         wide = 8 * width
-        level = UNetLevel(wide, wide, None)
+        level = UNetLevel(wide, wide, None, upsampling)
         for _ in range(depth - 5):
-            level = UNetLevel(wide, wide, level)
+            level = UNetLevel(wide, wide, level, upsampling)
         for channels in (4 * width, 2 * width, width):
-            level = UNetLevel(channels, 2 * channels, level)
+            level = UNetLevel(channels, 2 * channels, level, upsampling)
         self.body = nn.Sequential(
             nn.Conv2d(3, width, 4, stride=2, padding=1),
             level,
             nn.ReLU(),
-            nn.ConvTranspose2d(2 * width, 3, 4, stride=2, padding=1),
-            nn.Tanh(),
+            double_unet(2 * width, 3, upsampling),
         )
+        self.finish = Finish(residual=residual)
 
     def forward(self, images: Images) -> Images:
-        return self.body(images)  # (n, 3, h, w)
+        return self.finish(self.body(images), images)  # (n, 3, h, w)
 
 
 def build_generator(settings: GeneratorSettings) -> ResNetGenerator | UNetGenerator:
     """The generator that the settings describe, with PyTorch's own initial weights."""
     if settings.kind == "unet":
-        return UNetGenerator(settings.width, settings.depth)
-    return ResNetGenerator(settings.width, settings.blocks, settings.upsampling)
+        return UNetGenerator(settings.width, settings.depth, settings.upsampling, residual=settings.residual)
+    return ResNetGenerator(settings.width, settings.blocks, settings.upsampling, residual=settings.residual)
