@@ -17,6 +17,7 @@ from cyclestyle.networks.generator import (
     build_generator,
     double,
     halve,
+    resize_convolution,
 )
 from cyclestyle.networks.layers import count_parameters, initialise
 
@@ -247,3 +248,17 @@ def test_a_residual_network_that_adds_nothing_gives_the_picture_back(build: type
     for parameter in network.parameters():
         torch.nn.init.zeros_(parameter)
     assert not network(images).any()
+
+
+def test_a_resize_convolution_gives_every_pixel_the_same_taps() -> None:
+    layer = resize_convolution(8, 4)
+    made = layer(torch.full((1, 8, 6, 6), 0.3))
+    assert made.shape == (1, 4, 12, 12)
+    assert (made - made[..., :1, :1]).abs().max() < 1e-6
+
+
+def test_the_unet_takes_resize_convolutions_too() -> None:
+    network = UNetGenerator(4, 5, "resize")
+    assert not any(isinstance(module, nn.ConvTranspose2d) for module in network.modules())
+    images = torch.rand(1, 3, 32, 64) * 2 - 1
+    assert network(images).shape == images.shape
