@@ -38,7 +38,12 @@ def settings_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollec
     from cyclestyle.config import read_toml, without_other_unit
 
     path = Path(chosen.tokens[0].value)
-    given = {name.rpartition(".")[2] for argument in arguments if argument.tokens for name in argument.names}
+    given = {
+        name.rpartition(".")[2].replace("-", "_")
+        for argument in arguments
+        if argument.tokens
+        for name in argument.names
+    }
     values: dict[str, Any] = without_other_unit(read_toml(path), given)
     Dict(values, source=str(path), use_commands_as_keys=False)(app, commands, arguments)
 
@@ -56,11 +61,18 @@ def main() -> None:
             raise
         _complain(f"error: {_sentence(error)}")
         sys.exit(2)
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in ("Connection closed by peer", "Connection reset by peer")):
+            raise
+        _complain("error: another process stopped; what it says is the reason")
+        sys.exit(2)
 
 
 def _sentence(error: Exception) -> str:
     """An error in one line, without the frames and links of the libraries that found it."""
     text = " ".join(str(error).split())
+    if "Original Traceback" in text:  # of a process that loads pictures
+        text = text.rsplit("Error: ", 1)[-1]
     if not isinstance(error, CycloptsError):
         return text
     if type(error.__cause__).__module__.startswith("pydantic"):
@@ -74,6 +86,6 @@ def _sentence(error: Exception) -> str:
 
 
 def _complain(sentence: str) -> None:
-    """Say it once, not once per process."""
-    if os.environ.get("RANK", "0") == "0":
-        print(sentence, file=sys.stderr)  # noqa: T201 - this is the printing
+    """Say it; of several processes, the others say which they are."""
+    rank = int(os.environ.get("RANK", "0"))
+    print(f"process {rank + 1}: {sentence}" if rank else sentence, file=sys.stderr)  # noqa: T201 - this is the printing

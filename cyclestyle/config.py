@@ -183,6 +183,18 @@ class Settings(Section):
     compute: ComputeSettings = ComputeSettings()
     report: ReportSettings = ReportSettings()
 
+    @model_validator(mode="after")
+    def _crop_suits_the_networks(self) -> Self:
+        crop, depth, layers = self.data.crop, self.generator.depth, self.discriminator.layers
+        if self.generator.kind == "unet" and crop % 2**depth:
+            raise ValueError(f"data.crop ({crop}) should be a multiple of {2**depth} for a U-Net of depth {depth}")
+        # The last normalised map has crop / 2^layers - 1 values a side, and one alone has no variance.
+        if self.discriminator.kind == "patch" and crop // 2**layers < 3:
+            raise ValueError(
+                f"data.crop ({crop}) should be at least {3 * 2**layers} for a discriminator of {layers} layers"
+            )
+        return self
+
 
 CHANGES_NOTHING = frozenset({"run", "data.workers", "data.folder", "data.photos", "data.paintings"})
 """Settings that may differ between a run and its continuation (the pictures themselves are compared by fingerprint)."""

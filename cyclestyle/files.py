@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,8 @@ def written_aside(path: Path) -> Iterator[Path]:
     On any failure, an interrupt included, what was written is removed and an older `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix is kept: some writers choose the format by it.
-    aside = path.with_name(f"{IN_PROGRESS}{os.getpid()}-{path.name}")
+    # The suffix is kept: some writers choose the format by it. The name is not: it may be as long as names can be.
+    aside = path.with_name(f"{IN_PROGRESS}{secrets.token_hex(8)}{path.suffix}")
     try:
         yield aside
         sync(aside)

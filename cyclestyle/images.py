@@ -4,8 +4,10 @@
 A `Picture` is the same thing between disk and tensor: a Pillow image in mode RGB, 8 bits a channel.
 """
 
+import os
 import struct
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -113,16 +115,21 @@ def list_pictures(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no such folder: {folder}")
-    found = [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    ]
+    found = [path for path in _files_below(folder) if path.suffix.lower() in SUFFIXES and path.is_file()]
     if not found:
         raise FileNotFoundError(f"no pictures below {folder} (looked for {', '.join(sorted(SUFFIXES))})")
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Files without a leading dot in a folder and below; links are followed, but no folder is entered twice."""
+    entered: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = [] if real in entered else [name for name in folders if not name.startswith(".")]
+        if real not in entered:
+            entered.add(real)
+            yield from (Path(place, name) for name in files if not name.startswith("."))
 
 
 def fit(picture: Picture, side: int) -> Picture:

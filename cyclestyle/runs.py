@@ -57,7 +57,7 @@ def open_run(settings: Settings, sets: Sets) -> RunFolder:
     """
     run = RunFolder(settings.run)
     pictures = {"photos": fingerprint(sets.photos), "paintings": fingerprint(sets.paintings)}
-    if run.config.exists():
+    if any(run.checkpoints.glob("step-*")):  # without one, nothing has been learnt that could be lost
         before = read_settings(run.config)
         different = contradictions(before, settings)
         if run.provenance.exists():
@@ -70,7 +70,8 @@ def open_run(settings: Settings, sets: Sets) -> RunFolder:
                 f"{run.path} holds a run with other settings ({'; '.join(different)}); "
                 "go on with those, or choose another folder with --run"
             )
-    write_text(run.provenance, json.dumps(_provenance(settings, sets, pictures), indent=2) + "\n")
+    else:
+        write_text(run.provenance, json.dumps(_provenance(settings, sets, pictures), indent=2) + "\n")
     write_text(run.config, write_settings(settings))
     return run
 

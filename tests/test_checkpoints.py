@@ -172,7 +172,7 @@ def no_space(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize("broken", ["save_file", "sync", "sha256"])
+@pytest.mark.parametrize("broken", ["as_bytes", "sync", "sha256"])
 def test_a_write_that_fails_leaves_the_older_ones_and_nothing_half_visible(
     broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,15 +192,15 @@ def test_a_write_that_fails_leaves_the_older_ones_and_nothing_half_visible(
 
 def test_the_second_file_may_fail_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, 1)
-    real, calls = checkpoints.save_file, []
+    real, calls = checkpoints.as_bytes, []
 
-    def second_fails(values: Tensors, path: Path) -> None:
-        calls.append(path)
+    def second_fails(values: Tensors) -> bytes:
+        calls.append(values)
         if len(calls) == 2:
             no_space()
-        real(values, path)
+        return real(values)
 
-    monkeypatch.setattr(checkpoints, "save_file", second_fails)
+    monkeypatch.setattr(checkpoints, "as_bytes", second_fails)
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path, 2)
     assert last(tmp_path) == (1, [])

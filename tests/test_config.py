@@ -148,7 +148,7 @@ def test_a_missing_key_is_named() -> None:
     [
         {"data": {"augmentation": "paper", "resize": 256, "crop": 256}},
         {"data": {"augmentation": "flip", "resize": 10, "crop": 256}},  # only `paper` resizes
-        {"data": {"crop": 16}},
+        {"data": {"crop": 16}, "discriminator": {"layers": 2}},
         {"schedule": {"steps": 4, "decay_steps": 4}},
         {"schedule": {"steps": 4, "decay_steps": 0}},
         {"schedule": {"epochs": 0.25}},

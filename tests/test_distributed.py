@@ -326,3 +326,16 @@ def test_one_launched_process_trains_what_the_same_command_trains_without_a_laun
         )
         assert one.keys() == other.keys()
         assert all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+def test_a_submission_launched_on_two_processes_is_one_submission(tmp_path: Path, draw: Draw) -> None:
+    # As a user types it, with no Accelerator made before: by itself, Accelerate's state would not see a second process.
+    draw(tmp_path / "photos", 5)
+    write_painter(tmp_path / "paint.safetensors")
+    words = ["submit", "paint.safetensors", "--photos", "photos", "--to", "images.zip", "--practice"]
+    places = [str(tmp_path / word) if "." in word or word == "photos" else word for word in words]
+    done = launch(["-m", "cyclestyle", *places], processes=2)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("a practice submission") == 1
+    assert "5 JPEGs" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images.zip", "paint.safetensors", "photos"]

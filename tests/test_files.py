@@ -1,7 +1,6 @@
 """A reader meets the old file or the new one, never half of one, and no leftovers stay behind."""
 
 import errno
-import os
 from pathlib import Path
 
 import pytest
@@ -84,7 +83,9 @@ def test_the_file_in_progress_is_hidden_lies_beside_and_keeps_the_suffix(tmp_pat
         assert aside.name.startswith(IN_PROGRESS)
         assert IN_PROGRESS.startswith(".")
         assert aside.suffix == ".JPG"
-        assert str(os.getpid()) in aside.name  # two processes do not write to one file
+        with written_aside(tmp_path / "painting.JPG") as another:
+            another.touch()
+            assert another != aside  # two processes do not write to one file
 
 
 def test_missing_folders_are_made(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_a_single_photo_is_never_painted_over_itself(to: str, tmp_path: Path) ->
 
 
 def test_no_photos_and_no_folder_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no such folder"):
+    with pytest.raises(FileNotFoundError, match="no such picture or folder"):
         jobs_for(tmp_path / "nowhere", tmp_path / "out", ".png")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="no pictures below"):

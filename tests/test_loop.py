@@ -250,7 +250,7 @@ def test_a_finished_run_trained_again_does_nothing(
 def test_settings_that_contradict_the_run_are_refused_by_name(
     sections: dict[str, Any], named: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    interrupt(monkeypatch, before=0)
+    interrupt(monkeypatch, before=5)
     with pytest.raises(KeyboardInterrupt):
         learn(settings(data, tmp_path / "run"))
     config = (tmp_path / "run" / "config.toml").read_bytes()
@@ -259,6 +259,49 @@ def test_settings_that_contradict_the_run_are_refused_by_name(
     assert str(tmp_path / "run") in str(refusal.value)
     assert "--run" in str(refusal.value)
     assert (tmp_path / "run" / "config.toml").read_bytes() == config
+
+
+def test_a_run_that_was_stopped_before_its_first_checkpoint_may_begin_anew_with_other_settings(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt(patch, before=1)
+        with pytest.raises(KeyboardInterrupt):
+            learn(settings(data, tmp_path / "run"))
+    run = learn(settings(data, tmp_path / "run", seed=5))
+    assert same_bits(state(run.path, 9), state(learn(settings(data, tmp_path / "other", seed=5)).path, 9))
+
+
+def test_weights_that_are_no_longer_finite_stop_the_run_and_leave_the_checkpoint_before(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Learner.take_step
+
+    def take_step(self: Learner, batches: Iterator[Batch], factor: float) -> Any:
+        losses = real(self, batches, factor)
+        if self.step == 6:
+            next(self.bare.paint.parameters()).data[0] = float("nan")
+        return losses
+
+    monkeypatch.setattr(Learner, "take_step", take_step)
+    with pytest.raises(ValueError, match="no longer finite numbers at step 8"):
+        learn(settings(data, tmp_path / "run"))
+    run = RunFolder(tmp_path / "run")
+    assert [path.name for path in run.checkpoints.iterdir()] == ["step-0000004"]
+    assert load_painter(run.painter()).card.step == 4
+
+
+def test_a_painter_that_is_gone_is_handed_over_again(data: Path, tmp_path: Path) -> None:
+    run = learn(settings(data, tmp_path / "run"))
+    before = run.painter().read_bytes()
+    run.painter().unlink()
+    learn(settings(data, tmp_path / "run"))
+    assert run.painter().read_bytes() == before
+
+
+def test_fp16_without_a_gpu_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="fp16"):
+        learn(settings(data, tmp_path / "run", compute={"mixed_precision": "fp16"}))
 
 
 def test_other_pictures_are_refused_but_the_same_ones_elsewhere_are_not(

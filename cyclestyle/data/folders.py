@@ -1,6 +1,7 @@
 """Where the two sets lie: the layouts that people have."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,12 +62,15 @@ def _in_layout(folder: Path) -> Sets:
 
 
 def _listed(folder: Path, name: str | None) -> list[Path]:
-    return list_pictures(folder / name) if name and (folder / name).is_dir() else []
+    try:
+        return list_pictures(folder / name) if name else []
+    except FileNotFoundError:  # no folder, or nothing in it: there is no test set
+        return []
 
 
 def fingerprint(pictures: Sequence[Path]) -> str:
     """A digest of the pictures' names and sizes in bytes, in order: do two runs see the same set?"""
     digest = hashlib.sha256()
     for path in pictures:
-        digest.update(f"{path.name}\0{path.stat().st_size}\n".encode())
+        digest.update(os.fsencode(path.name) + f"\0{path.stat().st_size}\n".encode())
     return digest.hexdigest()

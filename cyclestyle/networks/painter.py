@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as as_bytes
 from torch import nn
 
 from cyclestyle.config import GeneratorSettings, Section, describe
@@ -83,7 +83,7 @@ def save_painter(network: nn.Module, card: PainterCard, path: Path) -> None:
         name: value.detach().to("cpu", torch.float32).contiguous() for name, value in network.state_dict().items()
     }
     with written_aside(path) as aside:
-        save_file(weights, aside, metadata={MARK: f'{{"format":{FORMAT},"card":{card.model_dump_json()}}}'})
+        aside.write_bytes(as_bytes(weights, metadata={MARK: f'{{"format":{FORMAT},"card":{card.model_dump_json()}}}'}))
 
 
 def load_painter(path: Path, device: torch.device | str = "cpu") -> Painter:

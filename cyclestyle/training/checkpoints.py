@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as as_bytes
 
 from cyclestyle.files import IN_PROGRESS, sha256, sync
 
@@ -57,7 +58,7 @@ def save_checkpoint(
     barrier()
     for name, values in tensors.items():
         file = aside / f"{name}.safetensors"
-        save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, file)
+        file.write_bytes(as_bytes({key: value.detach().cpu().contiguous() for key, value in values.items()}))
         sync(file)
     barrier()
     if main:
@@ -90,7 +91,8 @@ def _prune(latest: Path, keep: int) -> None:
 
 
 def _steps(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("step-*") if path.is_dir())
+    found = [path for path in folder.glob("step-*") if path.is_dir() and path.name[5:].isdecimal()]
+    return sorted(found, key=lambda path: int(path.name[5:]))
 
 
 def last_checkpoint(folder: Path, complain: Callable[[str], None]) -> Checkpoint | None:

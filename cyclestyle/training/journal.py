@@ -1,6 +1,7 @@
 """What a run tells while it learns: a line of metrics, curves, sheets of samples. It can never stop a run."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +34,9 @@ class Journal:
 
     def _write(self, step: int, values: dict[str, float]) -> None:
         with self.run.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step} | values) + "\n")
+            # NaN is not JSON: what is not finite is written as null.
+            finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+            file.write(json.dumps({"step": step} | finite) + "\n")
         if self.board is not None:
             for name, value in values.items():
                 self.board.add_scalar(name, value, step)

@@ -50,6 +50,16 @@ class Learner:
         self.means = Means()
         self.step = 0
 
+    @property
+    def pairs(self) -> int:
+        """Photos, and as many paintings, that a step learns from, over all processes."""
+        return self.settings.data.batch * self.settings.compute.accumulate * self.accelerator.num_processes
+
+    def is_finite(self) -> bool:
+        """Whether all weights, the averaged ones too, are finite numbers."""
+        networks = [*self.bare, *(average.network for average in self.averages.values())]
+        return all(bool(parameter.isfinite().all()) for network in networks for parameter in network.parameters())
+
     def _adam(self, networks: tuple[nn.Module, nn.Module], learning_rate: float) -> Adam:
         optimizer = self.settings.optimizer
         parameters = [parameter for network in networks for parameter in network.parameters()]

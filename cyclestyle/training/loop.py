@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
 
 from cyclestyle.config import ComputeSettings, Settings
 from cyclestyle.data.folders import Sets, find_sets
 from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures, build_loader
 from cyclestyle.images import Images, fit, load, to_images
+from cyclestyle.launch import must_be_together, wants_cpu
 from cyclestyle.networks.painter import PainterCard, save_painter
 from cyclestyle.progress import Progress
 from cyclestyle.runs import RunFolder, open_run
@@ -25,14 +26,13 @@ def learn(settings: Settings) -> RunFolder:
     """Train to the end of the schedule, from the last checkpoint if there is one. Returns the run's folder."""
     accelerator = _accelerator(settings.compute)
     sets = find_sets(settings.data)
-    with accelerator.main_process_first():
-        run = open_run(settings, sets)
-    pairs = settings.data.batch * settings.compute.accumulate * accelerator.num_processes
-    schedule = plan(settings.schedule, len(sets.photos), pairs)
+    run = _open(settings, sets, accelerator)
     learner = Learner(settings, accelerator)
+    schedule = plan(settings.schedule, len(sets.photos), learner.pairs)
     checkpoint = last_checkpoint(run.checkpoints, accelerator.print)
     if checkpoint is not None:
         learner.restore(checkpoint)
+        _hand_over(run, learner)  # a process that was killed may have saved the one and not the other
     accelerator.print(_opening(settings, sets, schedule, learner, accelerator))
     if learner.step < schedule.steps:
         _go_through(run, learner, sets, schedule)
@@ -44,12 +44,31 @@ def learn(settings: Settings) -> RunFolder:
 def _accelerator(compute: ComputeSettings) -> Accelerator:
     # The successor of `broadcast_buffers` does something else; Accelerate does not know it yet.
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
-    return Accelerator(
+    accelerator = Accelerator(
+        cpu=wants_cpu(),
         mixed_precision=compute.mixed_precision,
         gradient_accumulation_steps=compute.accumulate,
         # No network has statistics to share; spectral norm's vectors follow from the weights.
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
+    must_be_together(accelerator.num_processes)
+    if compute.mixed_precision == "fp16" and accelerator.scaler is None:
+        raise ValueError("fp16 needs a GPU; give --compute.mixed-precision bf16 or no")
+    return accelerator
+
+
+def _open(settings: Settings, sets: Sets, accelerator: Accelerator) -> RunFolder:
+    """The main process opens the folder; what it refuses, all refuse."""
+    refusal: list[str | None] = [None]
+    if accelerator.is_main_process:
+        try:
+            open_run(settings, sets)
+        except (ValueError, OSError) as error:
+            refusal = [str(error)]
+    broadcast_object_list(refusal)
+    if refusal[0] is not None:
+        raise ValueError(refusal[0])
+    return RunFolder(settings.run)
 
 
 def _opening(settings: Settings, sets: Sets, schedule: Schedule, learner: Learner, accelerator: Accelerator) -> str:
@@ -70,7 +89,7 @@ def _go_through(run: RunFolder, learner: Learner, sets: Sets, schedule: Schedule
     samples = _sample_pictures(sets, settings, accelerator) if main else None
     journal = Journal(run, start=learner.step, complain=accelerator.print) if main else None
     began, begun_at = time.monotonic(), learner.step
-    pairs = settings.data.batch * settings.compute.accumulate * accelerator.num_processes
+    pairs = learner.pairs
     batches = _batches(learner, sets, schedule)
 
     with Progress("training", schedule.steps, unit="steps", done=learner.step, show=main) as progress:
@@ -123,21 +142,34 @@ def _batches(learner: Learner, sets: Sets, schedule: Schedule) -> Iterator[Batch
     return iter(build_loader(pictures, places, settings.data, pin=accelerator.device.type == "cuda"))
 
 
-def _sample_pictures(sets: Sets, settings: Settings, accelerator: Accelerator) -> tuple[Images, Images]:
-    """The same photos and paintings every time: spread over the test set, or over the training set if there is none."""
-    chosen = []
-    for pictures in (sets.test_photos or sets.photos, sets.test_paintings or sets.paintings):
-        count = min(
-            settings.report.samples, len(sets.test_photos or sets.photos), len(sets.test_paintings or sets.paintings)
-        )
-        spread = [pictures[index * len(pictures) // count] for index in range(count)]
-        chosen.append(to_images([fit(load(path), settings.data.crop) for path in spread]).to(accelerator.device))
-    return chosen[0], chosen[1]
+def _sample_pictures(sets: Sets, settings: Settings, accelerator: Accelerator) -> tuple[Images, Images] | None:
+    """The same photos and paintings every time: spread over the test set, or over the training set if there is none.
+
+    None if one of them cannot be read: samples are for looking, and can never stop a run.
+    """
+    both = sets.test_photos or sets.photos, sets.test_paintings or sets.paintings
+    count = min(settings.report.samples, *map(len, both))
+    try:
+        chosen = [
+            to_images(
+                [fit(load(pictures[index * len(pictures) // count]), settings.data.crop) for index in range(count)]
+            )
+            for pictures in both
+        ]
+    except (ValueError, OSError) as error:
+        accelerator.print(f"no samples will be shown: {error}")
+        return None
+    return chosen[0].to(accelerator.device), chosen[1].to(accelerator.device)
 
 
 def _save(run: RunFolder, learner: Learner) -> None:
-    """A checkpoint for us, and the two painters for users."""
+    """A checkpoint for us, and the two painters for users. Raises ValueError if there is nothing worth saving."""
     accelerator, settings = learner.accelerator, learner.settings
+    if not learner.is_finite():  # all processes hold the same weights, so all come to the same
+        raise ValueError(
+            f"the weights are no longer finite numbers at step {learner.step:,}; the checkpoints before it are kept; "
+            "lower --optimizer.learning-rate, or give --compute.mixed-precision no, and choose another --run"
+        )
     save_checkpoint(
         run.checkpoints,
         learner.step,
@@ -147,7 +179,13 @@ def _save(run: RunFolder, learner: Learner) -> None:
         main=accelerator.is_main_process,
         barrier=accelerator.wait_for_everyone,
     )
-    if accelerator.is_main_process:
+    _hand_over(run, learner)
+
+
+def _hand_over(run: RunFolder, learner: Learner) -> None:
+    """The two painters, with averaged weights."""
+    settings = learner.settings
+    if learner.accelerator.is_main_process:
         for name, direction in (("paint", "photo to painting"), ("unpaint", "painting to photo")):
             card = PainterCard(
                 direction=direction, generator=settings.generator, side=settings.data.crop, step=learner.step

@@ -10,6 +10,9 @@ from cyclestyle.files import sha256
 from cyclestyle.images import SUFFIXES, list_pictures, load
 from cyclestyle.networks.painter import Painter
 
+CAN_BE_MARKED = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+"""Formats of paintings: those that can say how they were made."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -26,7 +29,11 @@ def jobs_for(photos: Path, to: Path, suffix: str) -> list[Job]:
     A single photo may be given a file of its own as `to`.
     Raises FileNotFoundError or ValueError for what cannot be read or written that way.
     """
-    if to.suffix.lower() in SUFFIXES and not to.is_dir():
+    if not photos.exists():
+        raise FileNotFoundError(f"no such picture or folder: {photos}")
+    if to.suffix.lower() in SUFFIXES - CAN_BE_MARKED and not to.is_dir():
+        raise ValueError(f"{to.suffix} is not written; give {', '.join(sorted(CAN_BE_MARKED))} or a folder after --to")
+    if to.suffix.lower() in CAN_BE_MARKED and not to.is_dir():
         if not photos.is_file():
             raise ValueError(
                 f"{to} is the name of a picture, but {photos} is not a single one; give a folder after --to"

@@ -8,6 +8,8 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
+from cyclestyle.launch import must_be_together, wants_cpu
+
 Item = TypeVar("Item")
 
 
@@ -21,7 +23,8 @@ class Processes:
     @classmethod
     def join(cls) -> "Processes":
         """Meet the other processes."""
-        state = PartialState()
+        state = PartialState(cpu=wants_cpu())
+        must_be_together(state.num_processes)
         assert state.device is not None  # set as soon as there is a state
         return cls(state, state.device)
 

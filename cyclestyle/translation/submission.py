@@ -1,12 +1,14 @@
 """From photos to a file that the competition takes."""
 
-import shutil
+import contextlib
+import dataclasses
 from pathlib import Path
 
 from PIL import Image
 
 from cyclestyle.data.submission import FEWEST, MOST, SIDE, submission_names, write_submission
 from cyclestyle.data.submission_check import SubmissionReport, validate_submission
+from cyclestyle.files import written_aside
 from cyclestyle.images import Picture, fit, list_pictures
 from cyclestyle.networks.painter import Painter
 from cyclestyle.progress import Progress
@@ -31,22 +33,27 @@ FOR_SUBMISSION = Treatment(f"square {SIDE}", before=_shrink, after=_enlarge)
 
 def plan_submission(photos: Path, to: Path, *, practice: bool) -> list[Job]:
     """Which photo becomes which file, or ValueError for what the competition would refuse: before hours are spent."""
-    ours = pictures_of(to).resolve()  # of a submission that was stopped
-    found = [path for path in list_pictures(photos) if ours not in path.resolve().parents]
-    if len(found) > MOST:
-        raise ValueError(f"{photos} holds {len(found):,} pictures; the competition takes at most {MOST:,}")
-    if len(found) < FEWEST and not practice:
-        raise ValueError(
-            f"{photos} holds {len(found):,} pictures; the competition takes {FEWEST:,} to {MOST:,}. "
-            "To build a smaller zip for practice, add --practice"
-        )
+    if to.is_dir() or not to.name:
+        raise ValueError(f"{to} is a folder; give the zip a name: --to {to / 'images.zip'}")
+    found = list_pictures(photos)
+    _must_suffice(len(found), f"{photos} holds {len(found):,} pictures", practice=practice)
     names = submission_names(found)
     return [Job(photo, pictures_of(to) / names[photo]) for photo in found]
 
 
+def _must_suffice(count: int, found: str, *, practice: bool) -> None:
+    if count > MOST:
+        raise ValueError(f"{found}; the competition takes at most {MOST:,}")
+    if count < FEWEST and not practice:
+        raise ValueError(
+            f"{found}; the competition takes {FEWEST:,} to {MOST:,}. "
+            "To build a smaller zip for practice, add --practice"
+        )
+
+
 def pictures_of(to: Path) -> Path:
     """The folder in which a submission's pictures wait until all of them are there; removed afterwards."""
-    return to.with_name(f"{to.stem}-pictures")
+    return to.with_name(f".{to.stem}-pictures")
 
 
 def build_submission(
@@ -60,17 +67,24 @@ def build_submission(
 ) -> SubmissionReport | None:
     """Paint all jobs (shared out), zip them, read the zip back. The report goes to the main process.
 
-    Raises ValueError if a photo cannot be read and too few are left, or if the zip is not valid.
+    Raises ValueError if too few photos can be read, or if the zip is not valid; an older zip then stays as it was.
     """
     share = processes.share(jobs)
     with Progress("painting", len(share), unit="pictures", show=processes.main) as progress:
         tally = paint_all(share, painter, processes.device, progress, batch=batch, treatment=FOR_SUBMISSION)
-        for reason in processes.collect(tally.unread):
+        unread = processes.collect(tally.unread)
+        for reason in unread:
             progress.say(f"passed over: {reason}")
     if not processes.main:
         return None
     painted = [job.painting for job in jobs if job.painting.exists()]
-    write_submission([(picture.name, picture) for picture in painted], to)
-    report = validate_submission(to, practice=practice)
-    shutil.rmtree(pictures_of(to))
-    return report
+    left = len(jobs) - len(unread)
+    _must_suffice(left, f"{left:,} of {len(jobs):,} photos could be painted", practice=practice)
+    with written_aside(to) as aside:
+        write_submission([(picture.name, picture) for picture in painted], aside)
+        report = validate_submission(aside, practice=practice)
+    for job in jobs:
+        job.painting.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # somebody put something there
+        pictures_of(to).rmdir()
+    return dataclasses.replace(report, path=to)

@@ -15,6 +15,7 @@ from cyclestyle.data.scenes.photograph import photograph
 from cyclestyle.files import write_text, written_aside
 
 RECORD = "scenes.json"
+SUBFOLDERS = ("photos", "paintings", "test/photos", "test/paintings")
 SETS = 3
 """Scenes are dealt out to training photos, training paintings and the test set in turn, so that no set shares one with
 another whatever their sizes, and a larger set begins with the smaller one."""
@@ -49,14 +50,17 @@ def write_scenes(to: Path, wanted: SceneFolder, *, processes: int = 1) -> Iterat
     Raises ValueError if `to` holds something else.
     """
     record = to / RECORD
-    if record.exists():
-        found = json.loads(record.read_text())
-        if found != asdict(wanted):
-            raise ValueError(f"{to} holds other scenes ({found}); remove it, or choose another folder with --to")
-        yield wanted.photos + wanted.paintings + wanted.test
-        return
     drawings = list(_drawings(to, wanted))
-    for folder in {path.parent for drawing in drawings for path in (drawing.photo, drawing.painting) if path}:
+    files = {path for drawing in drawings for path in (drawing.photo, drawing.painting) if path}
+    if record.exists() and json.loads(record.read_text()) != asdict(wanted):
+        raise ValueError(f"{to} holds other scenes ({record}); remove it, or choose another folder with --to")
+    for path in (path for folder in SUBFOLDERS for path in (to / folder).glob("[!.]*")):
+        if path not in files:
+            raise ValueError(f"{path} is not one of these scenes; remove it, or choose another folder with --to")
+    if record.exists() and all(path.exists() for path in files):
+        yield len(drawings)
+        return
+    for folder in {path.parent for path in files}:
         folder.mkdir(parents=True, exist_ok=True)
     yield from _in_parallel(_draw, drawings, processes)
     write_text(record, json.dumps(asdict(wanted), indent=2) + "\n")
