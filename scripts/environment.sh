@@ -22,6 +22,7 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     if [ ! -x .venv/bin/python ]; then
         python="$(find_python)"
         "$python" -m venv .venv || {
+            rm -rf .venv
             echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2
             exit 1
         }
