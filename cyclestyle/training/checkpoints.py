@@ -53,7 +53,8 @@ def save_checkpoint(
     path = folder / f"step-{step:07d}"
     aside = folder / f"{IN_PROGRESS}{path.name}"
     if main:
-        shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed here
+        for left in folder.glob(f"{IN_PROGRESS}step-*"):  # by a process that was killed, or found the disk full
+            shutil.rmtree(left)
         aside.mkdir(parents=True)
     barrier()
     for name, values in tensors.items():
