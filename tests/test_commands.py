@@ -354,3 +354,30 @@ def test_too_few_photos_are_refused_before_anything_is_painted(terminal: Termina
     )
     assert "holds 3 pictures" in said
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_submission_that_fails_leaves_the_older_zip_and_touches_no_folder_but_its_own(
+    tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cyclestyle.config import GeneratorSettings
+    from cyclestyle.networks.generator import build_generator
+    from cyclestyle.networks.painter import PainterCard, load_painter, save_painter
+    from cyclestyle.translation import submission
+    from cyclestyle.translation.processes import Processes
+
+    settings = GeneratorSettings(width=4, blocks=1)
+    card = PainterCard(direction="photo to painting", generator=settings, side=16, step=0)
+    save_painter(build_generator(settings), card, tmp_path / "paint.safetensors")
+    photos = draw(tmp_path / "photos", 3)
+    to, mine = tmp_path / "images.zip", tmp_path / "images-pictures" / "thesis.txt"
+    to.write_bytes(b"older")
+    mine.parent.mkdir()
+    mine.write_text("precious")
+    monkeypatch.setattr(submission, "FEWEST", 3)
+    jobs = submission.plan_submission(tmp_path / "photos", to, practice=False)
+    photos[0].write_bytes(b"broken")
+    painter = load_painter(tmp_path / "paint.safetensors")
+    with pytest.raises(ValueError, match="2 of 3 photos could be painted"):
+        submission.build_submission(jobs, painter, to, Processes.join(), batch=1, practice=False)
+    assert to.read_bytes() == b"older"
+    assert mine.read_text() == "precious"

@@ -565,3 +565,14 @@ def test_real_paintings_of_mixed_sizes_load() -> None:
         sizes.add(picture.size)
     assert len(sizes) > 1
     assert {path.suffix.lower() for path in found} <= SUFFIXES
+
+
+def test_linked_folders_are_entered_once_and_never_in_a_circle(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "a.png").touch()
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "link").symlink_to(elsewhere)
+    (folder / "again").symlink_to(folder)
+    assert [path.name for path in list_pictures(folder)] == ["a.png"]
