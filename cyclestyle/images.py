@@ -9,7 +9,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ Picture: TypeAlias = Image.Image
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 """File name endings (in lower case) that count as pictures."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+"""Pillow's decoders that are used, whatever a file is named; one of the others (EPS) starts a program."""
 
 JPEG_QUALITY = 95
 LARGEST = 178_956_970
@@ -45,7 +48,7 @@ def load(path: Path) -> Picture:
         with warnings.catch_warnings():
             # Pillow warns from 89 megapixels on; our own bound is checked below, before a pixel is decoded.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
+            with Image.open(path, formats=FORMATS) as file:
                 if file.width * file.height > LARGEST:
                     raise Image.DecompressionBombError(f"{file.width} x {file.height} pixels")
                 file.load()
@@ -59,6 +62,22 @@ def load(path: Path) -> Picture:
     # What Pillow's decoders raise on damaged files; SyntaxError is its word for a broken PNG.
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError, MemoryError, struct.error) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
+
+
+class Header(NamedTuple):
+    """What a picture file says of itself."""
+
+    format: str
+    """Pillow's name of it: JPEG, PNG ...; MPO is the JPEG of several pictures that phones write."""
+    mode: str
+    """Pillow's mode as stored: RGB, L, CMYK ..."""
+    pixels: int
+
+
+def header(path: Path) -> Header:
+    """Read the header alone; no pixel is decoded. Raises what Pillow raises."""
+    with Image.open(path) as file:
+        return Header(file.format or "", file.mode, file.width * file.height)
 
 
 def to_rgb(image: Image.Image) -> Picture:
@@ -115,21 +134,26 @@ def list_pictures(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no such folder: {folder}")
-    found = [path for path in _files_below(folder) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    files = (place / name for place, _, names in walk(folder) for name in names)
+    found = [path for path in files if path.suffix.lower() in SUFFIXES and path.is_file()]
     if not found:
         raise FileNotFoundError(f"no pictures below {folder} (looked for {', '.join(sorted(SUFFIXES))})")
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    """Files without a leading dot in a folder and below; links are followed, but no folder is entered twice."""
+def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """A folder and those below: each with the names of its folders and of its files, without a leading dot.
+
+    Links are followed, but no folder is entered twice.
+    """
     entered: set[str] = set()
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
-        folders[:] = [] if real in entered else [name for name in folders if not name.startswith(".")]
+        # sorted: of two links to one folder, the same one is entered everywhere
+        folders[:] = [] if real in entered else sorted(name for name in folders if not name.startswith("."))
         if real not in entered:
             entered.add(real)
-            yield from (Path(place, name) for name in files if not name.startswith("."))
+            yield Path(place), list(folders), [name for name in files if not name.startswith(".")]
 
 
 def fit(picture: Picture, side: int) -> Picture:

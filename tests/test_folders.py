@@ -1,12 +1,11 @@
 """Both sets are found in every layout that people have; what is missing is named."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from cyclestyle.config import DataSettings
-from cyclestyle.data.folders import Sets, find_sets, fingerprint
+from cyclestyle.data.folders import Sets, find_roots, find_sets
 
 # Finding reads names only, so empty files will do.
 
@@ -101,32 +100,17 @@ def test_an_empty_set_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / "paintings") in str(caught.value)
 
 
-def test_the_fingerprint_follows_names_sizes_and_order(tmp_path: Path) -> None:
-    first, second = fill(tmp_path / "photos", "1.jpg", "2.jpg")
-    first.write_bytes(b"abc")
-    before = fingerprint([first, second])
-    assert len(before) == 64
-    assert fingerprint([first, second]) == before
-
-    assert fingerprint([second, first]) != before
-    assert fingerprint([first]) != before
-    os.utime(first, (0, 0))
-    assert fingerprint([first, second]) == before  # a date is not the picture's
-
-    first.write_bytes(b"abcd")
-    assert fingerprint([first, second]) != before
-    first.write_bytes(b"abc")
-    renamed = first.rename(first.with_name("0.jpg"))
-    assert fingerprint([renamed, second]) != before
+def test_the_folder_of_each_set_is_told_also_where_nothing_lies_in_it(tmp_path: Path) -> None:
+    for name in ("photos", "paintings", "test/photos"):
+        (tmp_path / name).mkdir(parents=True)
+    roots = {"photos": tmp_path / "photos", "paintings": tmp_path / "paintings"}
+    assert find_roots(DataSettings(folder=tmp_path)) == roots | {"test photos": tmp_path / "test" / "photos"}
+    assert find_roots(DataSettings(**roots)) == roots
 
 
-def test_the_fingerprint_is_the_same_in_another_place(tmp_path: Path) -> None:
-    here, there = fill(tmp_path / "here", "1.jpg"), fill(tmp_path / "elsewhere" / "deep", "1.jpg")
-    assert fingerprint(here) == fingerprint(there)
-
-
-def test_the_fingerprint_tells_where_a_name_ends(tmp_path: Path) -> None:
-    """Names and sizes run together would make `a1` with 2 bytes and `a` with 12 bytes the same."""
-    (tmp_path / "a1").write_bytes(b"x" * 2)
-    (tmp_path / "a").write_bytes(b"x" * 12)
-    assert fingerprint([tmp_path / "a1"]) != fingerprint([tmp_path / "a"])
+def test_a_test_folder_with_nothing_in_it_is_no_test_set(tmp_path: Path) -> None:
+    photos, paintings = fill(tmp_path / "photos", "1.jpg"), fill(tmp_path / "paintings", "a.png")
+    fill(tmp_path / "test" / "photos", "notes.txt")
+    found = find_sets(DataSettings(folder=tmp_path))
+    assert found == Sets(photos, paintings, [], [])
+    assert found.roots["test photos"] == tmp_path / "test" / "photos"

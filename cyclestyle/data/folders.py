@@ -1,9 +1,7 @@
 """Where the two sets lie: the layouts that people have."""
 
-import hashlib
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cyclestyle.config import DataSettings
@@ -27,12 +25,25 @@ class Sets:
     test_photos: list[Path]
     """Empty where the data have no test set."""
     test_paintings: list[Path]
+    roots: dict[str, Path] = field(default_factory=dict, compare=False)
+    """The folder of each set: "photos", "paintings" and, where there, "test photos", "test paintings"."""
 
 
 def find_sets(settings: DataSettings) -> Sets:
     """List both sets. Raises FileNotFoundError or ValueError saying what was looked for and where."""
+    roots = find_roots(settings)
+    return Sets(list_pictures(roots["photos"]), list_pictures(roots["paintings"]), *find_tests(roots), roots=roots)
+
+
+def find_tests(roots: Mapping[str, Path]) -> tuple[list[Path], list[Path]]:
+    """The test photos and the test paintings; empty where the data have none."""
+    return _listed(roots.get("test photos")), _listed(roots.get("test paintings"))
+
+
+def find_roots(settings: DataSettings) -> dict[str, Path]:
+    """The folder of each set, whatever lies in it: "photos", "paintings" and, where there, those of the test set."""
     if settings.photos and settings.paintings:
-        return Sets(list_pictures(settings.photos), list_pictures(settings.paintings), [], [])
+        return {"photos": settings.photos, "paintings": settings.paintings}
     if settings.photos or settings.paintings:
         given, missing = ("photos", "paintings") if settings.photos else ("paintings", "photos")
         raise ValueError(f"--data.{given} is given without --data.{missing}; give both, or one --data.folder")
@@ -41,17 +52,14 @@ def find_sets(settings: DataSettings) -> Sets:
     return _in_layout(settings.folder)
 
 
-def _in_layout(folder: Path) -> Sets:
+def _in_layout(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"no such folder: {folder}")
     for paintings, photos, test_paintings, test_photos in LAYOUTS.values():
         if (folder / paintings).is_dir() and (folder / photos).is_dir():
-            return Sets(
-                photos=list_pictures(folder / photos),
-                paintings=list_pictures(folder / paintings),
-                test_photos=_listed(folder, test_photos),
-                test_paintings=_listed(folder, test_paintings),
-            )
+            tests = {"test photos": test_photos, "test paintings": test_paintings}
+            kept_apart = {name: folder / place for name, place in tests.items() if place and (folder / place).is_dir()}
+            return {"photos": folder / photos, "paintings": folder / paintings, **kept_apart}
     known = ", ".join(f"{paintings}/ + {photos}/" for paintings, photos, _, _ in LAYOUTS.values())
     there = sorted(path.name + "/" for path in folder.iterdir() if path.is_dir())[:8]
     held = f"it holds {', '.join(there)}" if there else "it holds no folders"
@@ -61,16 +69,8 @@ def _in_layout(folder: Path) -> Sets:
     )
 
 
-def _listed(folder: Path, name: str | None) -> list[Path]:
+def _listed(folder: Path | None) -> list[Path]:
     try:
-        return list_pictures(folder / name) if name else []
-    except FileNotFoundError:  # no folder, or nothing in it: there is no test set
+        return list_pictures(folder) if folder else []
+    except FileNotFoundError:  # nothing in it: there is no test set
         return []
-
-
-def fingerprint(pictures: Sequence[Path]) -> str:
-    """A digest of the pictures' names and sizes in bytes, in order: do two runs see the same set?"""
-    digest = hashlib.sha256()
-    for path in pictures:
-        digest.update(os.fsencode(path.name) + f"\0{path.stat().st_size}\n".encode())
-    return digest.hexdigest()
