@@ -1,13 +1,68 @@
 """What several test modules share."""
 
+import multiprocessing
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from cyclestyle.processes import Processes
+
 Draw = Callable[..., list[Path]]
+
+
+class InThreads(Processes):
+    """Stands for one of several processes; they meet as threads of this one, which need no launch."""
+
+    def collect(self, items: list[Any]) -> list[Any]:
+        barrier, brought = self.group
+        brought[self.rank] = list(items)
+        barrier.wait()
+        everything = [item for rank in range(self.count) for item in brought[rank]]
+        barrier.wait()  # nobody brings the next before all have taken this
+        return everything
+
+    def most(self, *values: float) -> list[float]:
+        together = self.collect([values])
+        return [float(max(column)) for column in zip(*together, strict=True)]
+
+    def wait(self) -> None:
+        self.collect([])
+
+
+def as_processes(count: int, work: Callable[[Processes], Any]) -> list[Any]:
+    """What each of several processes returns of `work`, or raises in it."""
+    meeting, ended = (threading.Barrier(count, timeout=20), {}), [None] * count
+
+    def one(rank: int) -> None:
+        state = SimpleNamespace(process_index=rank, num_processes=count, is_main_process=rank == 0)
+        try:
+            ended[rank] = work(InThreads(state, torch.device("cpu"), meeting))
+        except Exception as error:
+            ended[rank] = error
+
+    threads = [threading.Thread(target=one, args=(rank,)) for rank in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return ended
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_loader_outlives_the_tests() -> Iterator[None]:
+    """Loaders ignore the signal with which Python would end those that are left over, and it would wait for them."""
+    yield
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch would raise their deaths
+    for child in multiprocessing.active_children():
+        child.kill()
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from cyclestyle.images import load, save
 from cyclestyle.networks.generator import build_generator
 from cyclestyle.networks.layers import initialise
 from cyclestyle.networks.painter import Painter, PainterCard
+from cyclestyle.processes import Processes
 from cyclestyle.progress import Progress
 from cyclestyle.translation import submission
 from cyclestyle.translation.folder import Tally, Treatment, paint_all
 from cyclestyle.translation.jobs import Job, jobs_for
-from cyclestyle.translation.processes import Processes
 from cyclestyle.translation.submission import FOR_SUBMISSION, build_submission, pictures_of, plan_submission
 
 
@@ -135,27 +135,6 @@ def test_pictures_are_the_same_however_many_are_painted_at_once(tmp_path: Path, 
     for one, four in zip(painted[1], painted[4], strict=True):
         assert np.abs(one - four).max() <= 1
         assert one.std() > 3  # there is something to see
-
-
-def test_alone_a_process_has_everything_and_says_nothing_of_others() -> None:
-    processes = Processes.join()
-    assert processes.main
-    assert processes.share([1, 2, 3]) == [1, 2, 3]
-    assert str(processes) == ""
-    assert processes.batch(None) == (1 if processes.device.type == "cpu" else 8)
-    assert processes.batch(5) == 5
-    processes.wait()
-
-
-def test_several_processes_share_everything_out_and_no_more() -> None:
-    class Third:
-        process_index, num_processes, is_main_process = 2, 3, False
-
-    processes = Processes(Third(), torch.device("cuda"))
-    assert processes.share(list(range(8))) == [2, 5]
-    assert str(processes) == " (process 3 of 3)"
-    assert not processes.main
-    assert processes.batch(None) == 8
 
 
 # Submissions.

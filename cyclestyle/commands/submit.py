@@ -47,8 +47,8 @@ def submit(
     if run is None or photos is None:
         raise ValueError("what is to be submitted? give RUN and --photos DIR, or --validate FILE")
     from cyclestyle.networks.painter import load_painter
+    from cyclestyle.processes import Processes
     from cyclestyle.runs import find_painter
-    from cyclestyle.translation.processes import Processes
     from cyclestyle.translation.submission import build_submission, plan_submission
 
     weights = find_painter(run)

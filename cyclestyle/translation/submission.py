@@ -11,10 +11,10 @@ from cyclestyle.data.submission_check import SubmissionReport, validate_submissi
 from cyclestyle.files import written_aside
 from cyclestyle.images import Picture, fit, list_pictures
 from cyclestyle.networks.painter import Painter
+from cyclestyle.processes import Processes
 from cyclestyle.progress import Progress
 from cyclestyle.translation.folder import Treatment, paint_all
 from cyclestyle.translation.jobs import Job
-from cyclestyle.translation.processes import Processes
 
 
 def _shrink(photo: Picture) -> Picture:
