@@ -2,11 +2,18 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from cyclestyle.networks.discriminator import PatchDiscriminator
 from cyclestyle.networks.generator import ResNetGenerator, UNetGenerator
-from cyclestyle.networks.layers import count_parameters, initialise, instance_norm
+from cyclestyle.networks.layers import (
+    ReflectionPad,
+    count_parameters,
+    initialise,
+    instance_norm,
+    mirrored_beside,
+)
 
 NETWORKS = {
     "resnet": lambda: ResNetGenerator(width=16, blocks=2),
@@ -70,6 +77,52 @@ def test_a_flat_picture_is_no_division_by_zero() -> None:
     assert y.abs().max() < 1e-3
     assert x.grad is not None
     assert torch.isfinite(x.grad).all()
+
+
+# --- reflection ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("size", [(4, 4), (4, 9), (16, 5)])
+def test_strips_beside_a_map_equal_reflection_in_values_and_gradients(width: int, size: tuple[int, int]) -> None:
+    x = torch.randn(2, 3, *size, dtype=torch.float64, generator=seeded(0), requires_grad=True)
+    expected, found = F.pad(x, (width,) * 4, mode="reflect"), mirrored_beside(x, width)
+    assert torch.equal(found, expected)
+    weights = torch.randn(expected.shape, dtype=torch.float64, generator=seeded(1))
+    wanted, gradient = (torch.autograd.grad((y * weights).sum(), x)[0] for y in (expected, found))
+    torch.testing.assert_close(gradient, wanted, rtol=1e-14, atol=1e-14)
+    assert gradient.abs().max() > 1
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_the_layer_pads_like_that_of_pytorch_whatever_it_is_asked_of_determinism(width: int) -> None:
+    x = torch.randn(2, 3, 7, 8, generator=seeded(0))
+    assert torch.equal(ReflectionPad(width)(x), nn.ReflectionPad2d(width)(x))
+    assert ReflectionPad(width).state_dict() == {}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("width", [1, 3])
+def test_on_a_gpu_the_gradients_are_the_same_bits_every_time_where_that_is_wanted(width: int) -> None:
+    before = torch.are_deterministic_algorithms_enabled()
+    x = torch.randn(8, 32, 64, 64, generator=seeded(0)).cuda().requires_grad_()
+    weights = torch.randn(8, 32, 64 + 2 * width, 64 + 2 * width, generator=seeded(1)).cuda()
+    try:
+        torch.use_deterministic_algorithms(True)
+        grads = [torch.autograd.grad((ReflectionPad(width)(x) * weights).sum(), x)[0] for _ in range(20)]
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert all(torch.equal(gradient, grads[0]) for gradient in grads)
+
+
+@pytest.mark.parametrize(("upsampling", "layer"), [("transposed", "0"), ("resize", "0.2")])
+def test_the_names_of_a_generators_weights_are_those_of_every_painter_before(upsampling: str, layer: str) -> None:
+    """Where this fails, painters that people keep can no longer be read."""
+    layers = ["encode.1", "encode.4.0", "encode.5.0", "repaint.0.body.1", "repaint.0.body.5"]
+    layers += [f"decode.0.{layer}", f"decode.1.{layer}", "decode.3"]
+    names = [f"{name}.{kind}" for name in layers for kind in ("weight", "bias")]
+    assert list(ResNetGenerator(width=2, blocks=1, upsampling=upsampling).state_dict()) == names
 
 
 # --- how weights begin --------------------------------------------------------------------------------------------

@@ -138,7 +138,7 @@ def test_a_failure_while_saving_leaves_the_old_painter(tmp_path: Path, monkeypat
     def half(weights: Any, metadata: Any) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("cyclestyle.networks.painter.as_bytes", half)
+    monkeypatch.setattr("cyclestyle.networks.painter.to_bytes", half)
     with pytest.raises(OSError, match="no space left"):
         save_painter(network(seed=1), card(), path)
     assert path.read_bytes() == old

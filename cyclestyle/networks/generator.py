@@ -9,7 +9,7 @@ from torch import nn
 
 from cyclestyle.config import GeneratorSettings
 from cyclestyle.images import Images
-from cyclestyle.networks.layers import instance_norm
+from cyclestyle.networks.layers import ReflectionPad, instance_norm
 
 
 class ResidualBlock(nn.Module):
@@ -18,11 +18,11 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.ReflectionPad2d(1),
+            ReflectionPad(1),
             nn.Conv2d(channels, channels, 3),
             instance_norm(channels),
             nn.ReLU(inplace=True),
-            nn.ReflectionPad2d(1),
+            ReflectionPad(1),
             nn.Conv2d(channels, channels, 3),
             instance_norm(channels),
         )
@@ -49,7 +49,7 @@ def double(channels: int, upsampling: str) -> nn.Sequential:
 
 def resize_convolution(channels: int, narrower: int) -> nn.Sequential:
     """Twice the size with the same number of taps for every pixel, so without a checkerboard (Odena et al. 2016)."""
-    return nn.Sequential(nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), nn.Conv2d(channels, narrower, 3))
+    return nn.Sequential(nn.Upsample(scale_factor=2), ReflectionPad(1), nn.Conv2d(channels, narrower, 3))
 
 
 class Finish(nn.Module):
@@ -79,7 +79,7 @@ class ResNetGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.encode = nn.Sequential(
-            nn.ReflectionPad2d(3),
+            ReflectionPad(3),
             nn.Conv2d(3, width, 7),
             instance_norm(width),
             nn.ReLU(inplace=True),
@@ -90,7 +90,7 @@ class ResNetGenerator(nn.Module):
         self.decode = nn.Sequential(
             double(4 * width, upsampling),
             double(2 * width, upsampling),
-            nn.ReflectionPad2d(3),
+            ReflectionPad(3),
             nn.Conv2d(width, 3, 7),
         )
         self.finish = Finish(residual=residual)

@@ -6,8 +6,6 @@ from typing import Literal
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as as_bytes
 from torch import nn
 
 from cyclestyle.config import GeneratorSettings, Section, describe
@@ -15,6 +13,7 @@ from cyclestyle.files import sha256, written_aside
 from cyclestyle.images import Images
 from cyclestyle.networks.generator import build_generator
 from cyclestyle.networks.reference import generator_from_reference, read_reference
+from cyclestyle.networks.stored import kinds, read, to_bytes
 
 MARK, FORMAT = "cyclestyle painter", 1
 
@@ -77,13 +76,16 @@ def _mirrored(size: int, wanted: int, device: torch.device) -> torch.Tensor:
     return torch.where(position < size, position, period - position)
 
 
+def painter_bytes(network: nn.Module, card: PainterCard) -> bytes:
+    """A generator and its card as one safetensors file."""
+    weights = {name: value.detach().float() for name, value in network.state_dict().items()}
+    return to_bytes(weights, {MARK: f'{{"format":{FORMAT},"card":{card.model_dump_json()}}}'})
+
+
 def save_painter(network: nn.Module, card: PainterCard, path: Path) -> None:
-    """Write a generator and its card as one safetensors file, in one step."""
-    weights = {
-        name: value.detach().to("cpu", torch.float32).contiguous() for name, value in network.state_dict().items()
-    }
+    """Write a generator and its card, in one step."""
     with written_aside(path) as aside:
-        aside.write_bytes(as_bytes(weights, metadata={MARK: f'{{"format":{FORMAT},"card":{card.model_dump_json()}}}'}))
+        aside.write_bytes(painter_bytes(network, card))
 
 
 def load_painter(path: Path, device: torch.device | str = "cpu") -> Painter:
@@ -107,23 +109,20 @@ def load_painter(path: Path, device: torch.device | str = "cpu") -> Painter:
 
 
 def _from_safetensors(path: Path) -> tuple[nn.Module, PainterCard]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
+    found, metadata = kinds(path)
     if MARK not in metadata:
         raise ValueError(f"{path} is not a painter; a run writes paint.safetensors and unpaint.safetensors")
     try:
         card = _Header.model_validate_json(metadata[MARK]).card
-        if card.generator.kind == "resnet" and card.generator.blocks > len(weights):
-            raise KeyError(f"{card.generator.blocks} blocks in {len(weights)} tensors")
+        if card.generator.kind == "resnet" and card.generator.blocks > len(found):
+            raise KeyError(f"{card.generator.blocks} blocks in {len(found)} tensors")
         with torch.device("meta"):
             network = build_generator(card.generator)
-        network.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
+        network.load_state_dict(read(path, network.state_dict()), assign=True)
     except ValidationError as error:
         raise ValueError(f"{path} has a card that cannot be read: {describe(error)}") from None
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise ValueError(f"{path} does not fit its own card: {str(error).splitlines()[0]}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} does not fit its own card: {str(error).removeprefix(f'{path} ')}") from None
     return network, card
