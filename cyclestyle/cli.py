@@ -8,8 +8,15 @@ from typing import Any
 from cyclopts import App, ArgumentCollection, CycloptsError
 from cyclopts.config import Dict
 
+from cyclestyle.files import reason
+from cyclestyle.stopping import EXIT_CODE, Stopped
+
+LONGEST = 1_500
+"""Letters of a sentence."""
+
 COMMANDS = {
     "synthesize": "Make the embedded data: procedural landscapes as photos and as paintings.",
+    "check": "Look through the pictures before an hour is spent on them: broken, alike, leaking.",
     "train": "Train a painter, and the way back, from two sets of pictures.",
     "translate": "Paint a picture or a folder of pictures.",
     "evaluate": "Measure paintings against the true ones, where those are known.",
@@ -39,7 +46,7 @@ def settings_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollec
 
     path = Path(chosen.tokens[0].value)
     given = {
-        name.rpartition(".")[2].replace("-", "_")
+        name.lstrip("-").rpartition(".")[2].replace("-", "_")
         for argument in arguments
         if argument.tokens
         for name in argument.names
@@ -49,10 +56,15 @@ def settings_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollec
 
 
 def main() -> None:
-    """Run a command; mistakes of people end in one sentence and exit code 2, interrupts in 130."""
+    """Run a command; mistakes of people end in one sentence and exit code 2, interrupts in 130, a saved stop in 75."""
+    for stream in (sys.stdout, sys.stderr):  # file names may hold bytes that no encoding knows
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     app = build_app(next(iter(sys.argv[1:]), None))
     try:
         app(exit_on_error=False, print_error=False)
+    except Stopped as stopped:
+        _complain(str(stopped))
+        sys.exit(EXIT_CODE)
     except KeyboardInterrupt:
         _complain("stopped; the same command goes on from what is finished")
         sys.exit(130)
@@ -62,6 +74,9 @@ def main() -> None:
         _complain(f"error: {_sentence(error)}")
         sys.exit(2)
     except RuntimeError as error:
+        if type(error).__name__ == "OutOfMemoryError":
+            _complain("error: the GPU's memory is full; lower --data.batch, --data.crop or --generator.width")
+            sys.exit(2)
         if not any(sign in str(error) for sign in ("Connection closed by peer", "Connection reset by peer")):
             raise
         _complain("error: another process stopped; what it says is the reason")
@@ -70,11 +85,11 @@ def main() -> None:
 
 def _sentence(error: Exception) -> str:
     """An error in one line, without the frames and links of the libraries that found it."""
-    text = " ".join(str(error).split())
+    text = " ".join(reason(error).split())
     if "Original Traceback" in text:  # of a process that loads pictures
         text = text.rsplit("Error: ", 1)[-1]
     if not isinstance(error, CycloptsError):
-        return text
+        return text if len(text) <= LONGEST else text[:LONGEST] + "…"
     if type(error.__cause__).__module__.startswith("pydantic"):
         from cyclestyle.config import describe
 

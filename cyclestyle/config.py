@@ -5,11 +5,13 @@ Files in `configs/` hold values only, in TOML; the command line wins over the fi
 """
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
+from cyclopts import Parameter
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -19,6 +21,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -115,7 +118,8 @@ class OptimizerSettings(Section):
 class ScheduleSettings(Section):
     """How long, and how the learning rate falls: constant, then linearly towards zero at the end.
 
-    Give the length in epochs or in steps. An epoch is every photo once; a step is one update of all networks.
+    Give the length in epochs, in steps or as a budget of time. An epoch is every photo once; a step is one update of
+    all networks.
     """
 
     epochs: PositiveFloat | None = None
@@ -126,26 +130,56 @@ class ScheduleSettings(Section):
     """Length in steps."""
     decay_steps: NonNegativeInt | None = None
     """How many of them, at the end, with a falling learning rate. Half, unless given."""
+    budget: Annotated[str | None, Parameter(name=("--budget", "--schedule.budget"))] = None
+    """Length as wall-clock time, all in all, as in 4h40m: the learning rate falls to zero in time for all photos to be
+    painted and zipped before it is over."""
+
+    @field_validator("budget")
+    @classmethod
+    def _is_a_time(cls, given: str | None) -> str | None:
+        if given is not None:
+            seconds(given)
+        return given
 
     @model_validator(mode="after")
     def _one_unit(self) -> Self:
         in_epochs = (self.epochs, self.decay_epochs) != (None, None)
         in_steps = (self.steps, self.decay_steps) != (None, None)
-        if in_epochs and in_steps:
-            raise ValueError("give the length in epochs or in steps, not in both")
+        if in_epochs + in_steps + (self.budget is not None) > 1:
+            raise ValueError("give the length in epochs, in steps or as a budget, not in two of them")
+        if self.budget is not None:
+            return self
         length, decay = (self.steps, self.decay_steps) if in_steps else (self.epochs, self.decay_epochs)
         if length is None:
-            raise ValueError("how long? give epochs or steps")
+            raise ValueError("how long? give epochs, steps or a budget")
         if decay is not None and decay > length:
             raise ValueError(f"the decay ({decay:g}) is longer than the whole ({length:g})")
         return self
 
 
+_TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(?:\.\d+)?)s)?")
+
+
+def seconds(given: str) -> float:
+    """`4h40m`, `90m`, `1.5h`, `45s` in seconds. Raises ValueError for anything else, and for no time at all."""
+    match = _TIME.fullmatch(given.strip().lower().replace(" ", ""))
+    parts = [float(part or 0) for part in match.groups()] if match else [0.0]
+    total = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
+    if total <= 0:
+        raise ValueError("should be a time such as 4h40m, 90m or 45s")
+    return total
+
+
 class ComputeSettings(Section):
     """How the hardware is used."""
 
-    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
-    """Handed to Accelerate. Losses and statistics stay in fp32."""
+    mixed_precision: Literal["auto", "no", "fp16", "bf16"] = "auto"
+    """auto: bf16 on a GPU that has it, else no. Losses and statistics stay in fp32."""
+    exact: bool = True
+    """Compute the same bits every time, on GPUs too, where some operations are faster if their order is left to
+    chance. A run that was killed then ends like one that never stopped."""
+    patience: PositiveInt = 10
+    """Steps in a row that may be skipped because something in them is not a finite number; then the run stops."""
     accumulate: PositiveInt = 1
     """Passes per step; the batch of a step is data.batch x accumulate x processes."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.999
@@ -164,7 +198,10 @@ class ReportSettings(Section):
     checkpoint_every: PositiveInt = 1000
     """Steps between two checkpoints; one is always written at the end."""
     keep: Annotated[int, Field(ge=1)] = 2
-    """Checkpoints kept; older ones are removed once a newer one is safe."""
+    """Last checkpoints kept, besides the best; older ones are removed once a newer one is safe."""
+    judge: NonNegativeInt = 32
+    """Photos painted at each checkpoint to see how near the paintings they come (which checkpoint is the best?) and
+    whether something has gone wrong. 0: none."""
 
 
 class Settings(Section):
@@ -218,13 +255,17 @@ def read_settings(path: Path) -> Settings:
         raise ValueError(f"{path}: {describe(error)}") from None
 
 
+UNITS = ({"epochs", "decay_epochs"}, {"steps", "decay_steps"}, {"budget"})
+
+
 def without_other_unit(values: dict[str, Any], given: set[str]) -> dict[str, Any]:
-    """Drop a file's length in epochs where the command line gives steps, and the other way round."""
-    for chosen, other in (("steps", "epochs"), ("epochs", "steps")):
-        if given & {chosen, f"decay_{chosen}"} and isinstance(values.get("schedule"), dict):
-            kept = {key: value for key, value in values["schedule"].items() if not key.endswith(other)}
-            values = values | {"schedule": kept}
-    return values
+    """Drop a file's length in one unit where the command line gives it in another."""
+    schedule = values.get("schedule")
+    chosen = next((unit for unit in UNITS if given & unit), None)
+    if chosen is None or not isinstance(schedule, dict):
+        return values
+    others = set().union(*UNITS) - chosen
+    return values | {"schedule": {key: value for key, value in schedule.items() if key not in others}}
 
 
 def describe(error: ValidationError) -> str:
@@ -244,13 +285,25 @@ def write_settings(settings: Settings) -> str:
     return tomli_w.dumps(json.loads(settings.model_dump_json(exclude_none=True)))
 
 
-def contradictions(before: Settings, now: Settings) -> list[str]:
-    """The settings in which a continued run differs from the run so far, as `name: was X, is now Y`."""
-    old, new = _flat(before.model_dump(mode="json")), _flat(now.model_dump(mode="json"))
+def identity(settings: Settings) -> dict[str, Any]:
+    """The settings that make a run what it is, by dotted name: all but those that may differ in its continuation."""
+    flat = _flat(settings.model_dump(mode="json"))
+    return {
+        name: value for name, value in flat.items() if name not in CHANGES_NOTHING and not name.startswith("report.")
+    }
+
+
+def contradictions(before: dict[str, Any], now: Settings) -> list[str]:
+    """In what a continued run differs from the run so far (its `identity`), as `name: was X, is now Y`.
+
+    A setting that did not exist when the run began is taken to have had its default.
+    """
+    after, usual = identity(now), identity(Settings.model_validate({"run": ".", "schedule": {"steps": 1}}))
+    names = [*after, *(name for name in before if name not in after)]
     return [
-        f"{name}: was {old[name]}, is now {new[name]}"
-        for name in old
-        if old[name] != new[name] and name not in CHANGES_NOTHING and not name.startswith("report.")
+        f"{name}: was {before.get(name, usual.get(name))}, is now {after.get(name)}"
+        for name in names
+        if before.get(name, usual.get(name)) != after.get(name)
     ]
 
 

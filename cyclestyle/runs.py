@@ -3,6 +3,8 @@
 import json
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,9 +12,8 @@ from typing import Any
 
 import torch
 
-from cyclestyle.config import Settings, contradictions, read_settings, write_settings
-from cyclestyle.data.folders import Sets, fingerprint
-from cyclestyle.files import write_text
+from cyclestyle.config import Settings
+from cyclestyle.files import IN_PROGRESS, held, write_text
 
 PACKAGES = ("cyclestyle", "torch", "torchvision", "accelerate", "albumentations", "numpy", "pillow", "safetensors")
 
@@ -32,8 +33,28 @@ class RunFolder:
         return self.path / "provenance.json"
 
     @property
+    def pictures(self) -> Path:
+        return self.path / "pictures.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / ".lock"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
+
+    @property
+    def pace(self) -> Path:
+        return self.path / "pace.jsonl"
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def scores(self) -> Path:
+        return self.path / "scores.jsonl"
 
     @property
     def tensorboard(self) -> Path:
@@ -50,41 +71,34 @@ class RunFolder:
         return self.path / ("unpaint.safetensors" if back else "paint.safetensors")
 
 
-def open_run(settings: Settings, sets: Sets) -> RunFolder:
-    """Begin a run folder, or come back to one that was begun with the same settings on the same pictures.
+@contextmanager
+def held_run(path: Path) -> Iterator[RunFolder]:
+    """Make a run folder, or come back to one, and keep others from training in it.
 
-    Raises ValueError naming every difference otherwise; nothing is overwritten.
+    Raises ValueError if another process does so already, OSError if it cannot be written.
     """
-    run = RunFolder(settings.run)
-    pictures = {"photos": fingerprint(sets.photos), "paintings": fingerprint(sets.paintings)}
-    if any(run.checkpoints.glob("step-*")):  # without one, nothing has been learnt that could be lost
-        before = read_settings(run.config)
-        different = contradictions(before, settings)
-        if run.provenance.exists():
-            seen = json.loads(run.provenance.read_text())["pictures"]
-            different += [
-                f"{name}: not the pictures that it was begun with" for name in pictures if pictures[name] != seen[name]
-            ]
-        if different:
-            raise ValueError(
-                f"{run.path} holds a run with other settings ({'; '.join(different)}); "
-                "go on with those, or choose another folder with --run"
-            )
-    else:
-        write_text(run.provenance, json.dumps(_provenance(settings, sets, pictures), indent=2) + "\n")
-    write_text(run.config, write_settings(settings))
-    return run
+    run = RunFolder(path)
+    run.checkpoints.mkdir(parents=True, exist_ok=True)
+    with held(run.lock) as ours:
+        if not ours:
+            who = run.lock.read_text(encoding="utf-8", errors="replace").strip() or "another process"
+            raise ValueError(f"{path} is being trained in by {who}; wait for it, stop it, or choose another --run")
+        for folder in (path, run.sample(0).parent):  # left by a process that was killed while it wrote
+            for left in folder.glob(f"{IN_PROGRESS}*"):
+                left.unlink(missing_ok=True)
+        yield run
 
 
-def _provenance(settings: Settings, sets: Sets, pictures: dict[str, str]) -> dict[str, Any]:
-    return {
+def write_provenance(run: RunFolder, settings: Settings, pictures: dict[str, Any]) -> None:
+    """What a run was begun with: seed, pictures, versions, commit, hardware."""
+    provenance = {
         "seed": settings.seed,
-        "pictures": pictures,
-        "counts": {"photos": len(sets.photos), "paintings": len(sets.paintings)},
+        **pictures,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "commit": _commit(),
         "hardware": _hardware(),
     }
+    write_text(run.provenance, json.dumps(provenance, indent=2) + "\n")
 
 
 def _hardware() -> dict[str, Any]:

@@ -173,7 +173,9 @@ def test_a_wrong_value_is_named_with_what_is_allowed_and_in_plain_words(terminal
 
 def test_a_length_in_epochs_and_in_steps_is_refused(terminal: Terminal, config: Path) -> None:
     said = terminal.fails("train", "--config", config, "--schedule.epochs", "2", "--schedule.steps", "9")
-    assert "not in both" in said
+    assert "not in two of them" in said
+    said = terminal.fails("train", "--config", config, "--budget", "2h", "--schedule.steps", "9")
+    assert "not in two of them" in said
 
 
 def test_a_file_that_is_not_there_or_not_toml_is_named(terminal: Terminal, tmp_path: Path) -> None:
@@ -195,7 +197,7 @@ def test_missing_folders_and_painters_are_named(terminal: Terminal, config: Path
     assert str(tmp_path / "data") in terminal.fails("train", "--config", config)
     said = terminal.fails("translate", tmp_path / "nowhere", tmp_path, "--to", tmp_path / "out")
     assert "no such run or painter" in said
-    (tmp_path / "run").mkdir()
+    (tmp_path / "run").mkdir(exist_ok=True)
     assert "holds no paint.safetensors yet" in terminal.fails("translate", tmp_path / "run", tmp_path, "--to", "out")
     assert "what is to be submitted?" in terminal.fails("submit", "--practice")
     said = terminal.fails("submit", tmp_path, "--photos", tmp_path, "--validate", tmp_path / "images.zip")
@@ -205,12 +207,70 @@ def test_missing_folders_and_painters_are_named(terminal: Terminal, config: Path
 def test_an_interrupt_is_one_line_and_exit_code_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
 ) -> None:
-    def interrupted(settings: Settings) -> None:
+    def interrupted(settings: Settings, **_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("cyclestyle.training.loop.learn", interrupted)
     assert typed("train", "--config", config, monkeypatch=monkeypatch) == 130
     assert capsys.readouterr().err.splitlines() == ["stopped; the same command goes on from what is finished"]
+
+
+def test_a_stop_that_has_saved_is_one_line_and_exit_code_75(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    import signal
+
+    from cyclestyle.stopping import Stopped, StopRequest
+
+    before = signal.getsignal(signal.SIGTERM)
+
+    def asked(settings: Settings, *, strict: bool, stop: StopRequest) -> None:
+        assert not strict
+        signal.raise_signal(signal.SIGTERM)
+        raise Stopped(f"stopped ({stop.asked}): all is saved at step 7 of 9")
+
+    monkeypatch.setattr("cyclestyle.training.loop.learn", asked)
+    assert typed("train", "--config", config, monkeypatch=monkeypatch) == 75
+    assert capsys.readouterr().err.splitlines() == ["stopped (SIGTERM): all is saved at step 7 of 9"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_other_processes_say_which_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    monkeypatch.setenv("RANK", "3")
+    config.unlink()
+    assert typed("train", "--config", config, monkeypatch=monkeypatch) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("process 4: error: ")
+
+
+def test_what_a_loader_raises_is_told_without_the_frames_of_its_process(
+    monkeypatch: pytest.MonkeyPatch, terminal: Terminal, config: Path
+) -> None:
+    raised = (
+        "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
+        '  File "x.py", line 1, in y\nValueError: 8 pictures in a row cannot be read; is their folder still there?\n'
+    )
+
+    def broken(settings: Settings, **_: object) -> None:
+        raise ValueError(raised)
+
+    monkeypatch.setattr("cyclestyle.training.loop.learn", broken)
+    said = terminal.fails("train", "--config", config)
+    assert said == "8 pictures in a row cannot be read; is their folder still there?"
+
+
+def test_another_process_that_stopped_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, terminal: Terminal, config: Path
+) -> None:
+    def broken(settings: Settings, **_: object) -> None:
+        raise RuntimeError(
+            "[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1"
+        )
+
+    monkeypatch.setattr("cyclestyle.training.loop.learn", broken)
+    assert "another process stopped" in terminal.fails("train", "--config", config)
 
 
 # Where settings come from.
@@ -220,7 +280,7 @@ def test_an_interrupt_is_one_line_and_exit_code_130(
 def settled(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings with which training would begin."""
     seen: list[Settings] = []
-    monkeypatch.setattr("cyclestyle.training.loop.learn", seen.append)
+    monkeypatch.setattr("cyclestyle.training.loop.learn", lambda settings, **_: seen.append(settings))
     return seen
 
 
@@ -245,6 +305,31 @@ def test_steps_on_the_command_line_win_over_epochs_in_the_file_and_the_other_way
     first, second = (settings.schedule for settings in settled)
     assert (first.steps, first.decay_steps, first.epochs, first.decay_epochs) == (30, None, None, None)
     assert (second.steps, second.decay_steps, second.epochs, second.decay_epochs) == (None, None, 4, None)
+
+
+@pytest.mark.parametrize("option", ["--budget", "--schedule.budget"])
+def test_a_budget_on_the_command_line_wins_over_a_length_in_the_file_and_the_other_way_round(
+    option: str, terminal: Terminal, config: Path, settled: list[Settings]
+) -> None:
+    terminal("train", "--config", config, option, "4h40m")
+    config.write_text(config.read_text().replace("epochs = 2\ndecay_epochs = 1", 'budget = "90m"'))
+    terminal("train", "--config", config)
+    terminal("train", "--config", config, option, "2h")
+    terminal("train", "--config", config, "--schedule.steps", "30")
+    schedules = [settings.schedule for settings in settled]
+    assert [schedule.budget for schedule in schedules] == ["4h40m", "90m", "2h", None]
+    assert [schedule.epochs for schedule in schedules] == [None] * 4
+    assert schedules[-1].steps == 30
+
+
+def test_a_budget_that_is_no_time_is_named_with_an_example(terminal: Terminal, config: Path) -> None:
+    said = terminal.fails("train", "--config", config, "--budget", "soon")
+    assert "budget = 'soon'" in said
+    assert "4h40m" in said
+    config.write_text(config.read_text().replace("epochs = 2\ndecay_epochs = 1", 'budget = "tomorrow"'))
+    said = terminal.fails("train", "--config", config)
+    assert "budget" in said
+    assert "4h40m" in said
 
 
 def test_steps_on_the_command_line_keep_the_decay_of_a_file_in_steps(
@@ -362,8 +447,8 @@ def test_a_submission_that_fails_leaves_the_older_zip_and_touches_no_folder_but_
     from cyclestyle.config import GeneratorSettings
     from cyclestyle.networks.generator import build_generator
     from cyclestyle.networks.painter import PainterCard, load_painter, save_painter
+    from cyclestyle.processes import Processes
     from cyclestyle.translation import submission
-    from cyclestyle.translation.processes import Processes
 
     settings = GeneratorSettings(width=4, blocks=1)
     card = PainterCard(direction="photo to painting", generator=settings, side=16, step=0)

@@ -1,5 +1,6 @@
 """Settings are typed, frozen, and say what is wrong with them in one line that names the key."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from cyclestyle.config import (
     Settings,
     contradictions,
     describe,
+    identity,
     read_settings,
     read_toml,
+    seconds,
     without_other_unit,
     write_settings,
 )
@@ -62,6 +65,8 @@ def test_the_defaults_are_the_papers() -> None:
     optimizer = defaults.optimizer
     assert (optimizer.learning_rate, optimizer.beta1, optimizer.beta2) == (2e-4, 0.5, 0.999)
 
+
+ONE_UNIT = "schedule: give the length in epochs, in steps or as a budget, not in two of them"
 
 # --- what is refused, and in what words ---------------------------------------------------------------------------
 
@@ -104,16 +109,28 @@ def test_an_unknown_key_is_refused_by_its_full_name(values: dict[str, Any], text
         ({"optimizer": {"learning_rate": 0.0}}, "optimizer.learning_rate = 0.0: should be greater than 0"),
         ({"optimizer": {"beta1": 1.0}}, "optimizer.beta1 = 1.0: should be less than 1"),
         ({"optimizer": {"beta2": -0.1}}, "optimizer.beta2 = -0.1: should be greater than or equal to 0"),
-        ({"schedule": {}}, "schedule: how long? give epochs or steps"),
-        ({"schedule": {"decay_steps": 3}}, "schedule: how long? give epochs or steps"),
-        ({"schedule": {"epochs": 1, "steps": 5}}, "schedule: give the length in epochs or in steps, not in both"),
-        ({"schedule": {"epochs": 1, "decay_steps": 5}}, "schedule: give the length in epochs or in steps, not in both"),
-        ({"schedule": {"steps": 1, "decay_epochs": 5}}, "schedule: give the length in epochs or in steps, not in both"),
+        ({"schedule": {}}, "schedule: how long? give epochs, steps or a budget"),
+        ({"schedule": {"decay_steps": 3}}, "schedule: how long? give epochs, steps or a budget"),
+        ({"schedule": {"epochs": 1, "steps": 5}}, ONE_UNIT),
+        ({"schedule": {"epochs": 1, "decay_steps": 5}}, ONE_UNIT),
+        ({"schedule": {"steps": 1, "decay_epochs": 5}}, ONE_UNIT),
+        ({"schedule": {"steps": 1, "budget": "1h"}}, ONE_UNIT),
+        ({"schedule": {"epochs": 1, "budget": "1h"}}, ONE_UNIT),
+        ({"schedule": {"decay_steps": 1, "budget": "1h"}}, ONE_UNIT),
+        ({"schedule": {"decay_epochs": 1, "budget": "1h"}}, ONE_UNIT),
+        (
+            {"schedule": {"budget": "soon"}},
+            "schedule.budget = 'soon': should be a time such as 4h40m, 90m or 45s",
+        ),
         ({"schedule": {"steps": 4, "decay_steps": 5}}, "schedule: the decay (5) is longer than the whole (4)"),
         ({"schedule": {"epochs": 0.5, "decay_epochs": 1}}, "schedule: the decay (1) is longer than the whole (0.5)"),
         ({"schedule": {"steps": 0}}, "schedule.steps = 0: should be greater than 0"),
         ({"schedule": {"epochs": 0}}, "schedule.epochs = 0: should be greater than 0"),
-        ({"compute": {"mixed_precision": "fp8"}}, "compute.mixed_precision = 'fp8': should be 'no', 'fp16' or 'bf16'"),
+        (
+            {"compute": {"mixed_precision": "fp8"}},
+            "compute.mixed_precision = 'fp8': should be 'auto', 'no', 'fp16' or 'bf16'",
+        ),
+        ({"compute": {"patience": 0}}, "compute.patience = 0: should be greater than 0"),
         ({"compute": {"accumulate": 0}}, "compute.accumulate = 0: should be greater than 0"),
         ({"compute": {"average": 1.0}}, "compute.average = 1.0: should be less than 1"),
         ({"report": {"log_every": 0}}, "report.log_every = 0: should be greater than 0"),
@@ -121,6 +138,7 @@ def test_an_unknown_key_is_refused_by_its_full_name(values: dict[str, Any], text
         ({"report": {"samples": 0}}, "report.samples = 0: should be greater than 0"),
         ({"report": {"checkpoint_every": 0}}, "report.checkpoint_every = 0: should be greater than 0"),
         ({"report": {"keep": 0}}, "report.keep = 0: should be greater than or equal to 1"),
+        ({"report": {"judge": -1}}, "report.judge = -1: should be greater than or equal to 0"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_named_with_what_is_allowed(values: dict[str, Any], text: str) -> None:
@@ -152,6 +170,8 @@ def test_a_missing_key_is_named() -> None:
         {"schedule": {"steps": 4, "decay_steps": 4}},
         {"schedule": {"steps": 4, "decay_steps": 0}},
         {"schedule": {"epochs": 0.25}},
+        {"schedule": {"budget": "4h40m"}},
+        {"report": {"judge": 0}},
         {"generator": {"kind": "unet", "depth": 5}},
         {"objective": {"cycle": 0, "identity": 0, "replay": 0}},
         {"optimizer": {"beta1": 0, "beta2": 0}},
@@ -204,7 +224,10 @@ FULL = settings(
 )
 
 
-@pytest.mark.parametrize("written", [FULL, settings(), settings(schedule={"steps": 7, "decay_steps": 0})])
+@pytest.mark.parametrize(
+    "written",
+    [FULL, settings(), settings(schedule={"steps": 7, "decay_steps": 0}), settings(schedule={"budget": "4h40m"})],
+)
 def test_written_settings_are_read_back_exactly(tmp_path: Path, written: Settings) -> None:
     path = tmp_path / "config.toml"
     path.write_text(write_settings(written), encoding="utf-8")
@@ -234,6 +257,59 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_settings(tmp_path / "nowhere.toml")
 
 
+# --- a budget of time ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("4h40m", 16800),
+        ("4h 40min", 16800),
+        (" 4H40M ", 16800),
+        ("90m", 5400),
+        ("90min", 5400),
+        ("1.5h", 5400),
+        ("45s", 45),
+        ("0.5s", 0.5),
+        ("1h1m1s", 3661),
+        ("1h30s", 3630),
+        ("0h5m", 300),
+    ],
+)
+def test_times_are_read_as_people_write_them(given: str, expected: float) -> None:
+    assert seconds(given) == expected
+    assert ScheduleSettings(budget=given).budget == given
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        " ",
+        "4",
+        "h",
+        "-1h",
+        "0s",
+        "0h0m",
+        "4h40",
+        "40m4h",
+        "1.h",
+        ".5h",
+        "1,5h",
+        "1h1h",
+        "4h40mx",
+        "1e3s",
+        "inf",
+        "٣h5",
+    ],
+)
+def test_anything_else_is_no_time_and_the_refusal_gives_an_example(given: str) -> None:
+    with pytest.raises(ValueError, match="should be a time such as 4h40m, 90m or 45s"):
+        seconds(given)
+    with pytest.raises(ValidationError):
+        ScheduleSettings(budget=given)
+
+
 # --- the command line against the file ----------------------------------------------------------------------------
 
 
@@ -256,6 +332,18 @@ def test_steps_on_the_command_line_replace_epochs_in_the_file(given: set[str], k
 def test_epochs_on_the_command_line_replace_steps_in_the_file() -> None:
     values = {"run": "a", "schedule": {"steps": 4, "decay_steps": 2}}
     assert without_other_unit(values, {"epochs"}) == {"run": "a", "schedule": {}}
+
+
+@pytest.mark.parametrize(
+    "schedule", [{"epochs": 4, "decay_epochs": 2}, {"steps": 4, "decay_steps": 2}, {"epochs": 4}, {"budget": "1h"}]
+)
+@pytest.mark.parametrize("given", ["budget", "steps", "decay_steps", "epochs", "decay_epochs"])
+def test_a_length_on_the_command_line_leaves_of_the_file_only_its_own_unit(
+    given: str, schedule: dict[str, Any]
+) -> None:
+    unit = given.removeprefix("decay_")
+    kept = {key: value for key, value in schedule.items() if key.removeprefix("decay_") == unit}
+    assert without_other_unit({"run": "a", "schedule": schedule}, {given, "run"}) == {"run": "a", "schedule": kept}
 
 
 def test_a_file_without_a_schedule_stays_as_it_is() -> None:
@@ -297,6 +385,8 @@ CHANGED: dict[str, Any] = {
     "schedule.epochs": 5.0,
     "schedule.decay_epochs": 1.0,
     "compute.mixed_precision": "bf16",
+    "compute.exact": False,
+    "compute.patience": 3,
     "compute.accumulate": 2,
     "compute.average": 0.0,
     "report.log_every": 1,
@@ -304,13 +394,14 @@ CHANGED: dict[str, Any] = {
     "report.samples": 1,
     "report.checkpoint_every": 1,
     "report.keep": 9,
+    "report.judge": 0,
 }
 MAY_CHANGE = {"run", "data.folder", "data.photos", "data.paintings", "data.workers"}
 
 
 def test_the_list_of_changes_below_knows_every_setting() -> None:
-    in_steps = {"schedule.steps", "schedule.decay_steps"}
-    assert set(CHANGED) | in_steps == set(flat(settings().model_dump()))
+    other_units = {"schedule.steps", "schedule.decay_steps", "schedule.budget"}
+    assert set(CHANGED) | other_units == set(flat(settings().model_dump()))
     assert CHANGES_NOTHING == MAY_CHANGE
 
 
@@ -322,16 +413,37 @@ def test_a_change_contradicts_unless_it_changes_nothing_that_is_learnt(name: str
     now = settings(**{section or key: values})
     old = flat(before.model_dump(mode="json"))[name]
     free = name in MAY_CHANGE or name.startswith("report.")
-    assert contradictions(before, now) == ([] if free else [f"{name}: was {old}, is now {CHANGED[name]}"])
+    assert contradictions(identity(before), now) == ([] if free else [f"{name}: was {old}, is now {CHANGED[name]}"])
+    assert (name in identity(before)) is not free
 
 
-def test_another_unit_of_length_is_a_contradiction() -> None:
-    assert contradictions(settings(), settings(schedule={"steps": 9})) == [
+@pytest.mark.parametrize(
+    ("schedule", "told"),
+    [
+        ({"steps": 9}, ["schedule.steps: was None, is now 9"]),
+        ({"budget": "1h"}, ["schedule.budget: was None, is now 1h"]),
+    ],
+)
+def test_another_unit_of_length_is_a_contradiction(schedule: dict[str, Any], told: list[str]) -> None:
+    assert contradictions(identity(settings()), settings(schedule=schedule)) == [
         "schedule.epochs: was 4.0, is now None",
         "schedule.decay_epochs: was 2.0, is now None",
-        "schedule.steps: was None, is now 9",
+        *told,
     ]
 
 
-def test_the_same_settings_do_not_contradict_themselves() -> None:
-    assert contradictions(FULL, FULL) == []
+@pytest.mark.parametrize("before", [FULL, settings(), settings(schedule={"budget": "4h40m"})])
+def test_the_same_settings_do_not_contradict_themselves_also_after_a_way_through_json(before: Settings) -> None:
+    assert contradictions(identity(before), before) == []
+    assert contradictions(json.loads(json.dumps(identity(before))), before) == []
+
+
+def test_a_setting_that_did_not_exist_when_the_run_began_is_taken_to_have_had_its_default() -> None:
+    before = {name: value for name, value in identity(settings()).items() if name != "compute.patience"}
+    assert contradictions(before, settings()) == []
+    assert contradictions(before, settings(compute={"patience": 3})) == ["compute.patience: was 10, is now 3"]
+
+
+def test_a_setting_that_no_longer_exists_is_a_contradiction() -> None:
+    before = identity(settings()) | {"generator.colour": "red"}
+    assert contradictions(before, settings()) == ["generator.colour: was red, is now None"]

@@ -61,6 +61,8 @@ def grads_and_weights(settings: Settings, accelerator: Any) -> dict[str, torch.T
 
 WORKER = '''
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,7 @@ from safetensors.torch import save_file
 from cyclestyle.cli import main
 from cyclestyle.config import Settings, read_settings
 from cyclestyle.data.unpaired import UnpairedPictures
+from cyclestyle.training import learner
 from cyclestyle.training.learner import Learner
 from cyclestyle.training.loop import parameters_agree
 
@@ -116,7 +119,7 @@ def photo_at(self, index):
 
 def watched_step(self, batches, factor):
     losses = take_step(self, batches, factor)
-    if self.step == 20:
+    if self.step == 20 and "agree" not in told:
         told["agree"] = parameters_agree(self)
         told["processes in the run"] = self.accelerator.num_processes
         bits = {f"{n}.{k}": v.clone() for n, net in self.bare._asdict().items() for k, v in net.state_dict().items()}
@@ -131,7 +134,44 @@ def watched_step(self, batches, factor):
 
 UnpairedPictures.photo_at, Learner.take_step = photo_at, watched_step
 told["train"] = command("train", "--config", place / "run.toml")
-told["seen"] = seen
+told["seen"] = list(seen)
+
+
+# The same again in another folder, but the second process is asked to stop in the midst of it.
+def stopping_step(self, batches, factor):
+    taken = take_step(self, batches, factor)
+    if self.step == 7 and rank == 1 and "stopped" not in told:
+        os.kill(os.getpid(), signal.SIGTERM)
+    told["step of the stop"] = self.step
+    return taken
+
+
+Learner.take_step = stopping_step
+again = ("train", "--config", place / "run.toml", "--run", place / "again")
+told["stopped"] = command(*again)
+Learner.take_step = take_step
+told["went on"] = command(*again)
+
+
+# A loss that is not finite, on the second process alone.
+def spoilt_gradients(*given):
+    losses = real_gradients(*given)
+    calls.append(1)
+    return losses | {"cycle/photo": torch.tensor(float("nan"))} if rank == 1 and len(calls) == 2 else losses
+
+
+def skipping_step(self, batches, factor):
+    taken = take_step(self, batches, factor)
+    told["skipped by"] = self.guard.skipped
+    if self.step == 3:
+        told["agree after skipping"] = parameters_agree(self)
+    return taken
+
+
+calls, real_gradients = [], learner.gradients
+learner.gradients, Learner.take_step = spoilt_gradients, skipping_step
+brief = ("--schedule.steps", 3, "--schedule.decay-steps", 1)
+told["spoilt"] = command("train", "--config", place / "run.toml", "--run", place / "spoilt", *brief)
 painter, photos = place / "painter.safetensors", place / "photos"
 told["translate"] = command("translate", painter, photos, "--to", place / "painted-by-two")
 told["submit"] = command("submit", painter, "--photos", photos, "--to", place / "two" / "images.zip", "--practice")
@@ -224,7 +264,9 @@ def test_two_processes_really_ran(place: Path) -> None:
     assert [one["processes"] for one in told(place)] == [2, 2]
     assert [one["processes in the run"] for one in told(place)] == [2, 2]
     assert [one["train"] for one in told(place)] == [0, 0]
-    assert (place / "stdout").read_text().count("training for 20 steps") == 1  # said once, not twice
+    said = (place / "stdout").read_text()
+    assert said.count(f"everything goes to {place / 'run'}\n") == 1  # said once, not twice
+    assert said.count("going on at step 7, training for 20 steps") == 1
 
 
 def test_weights_are_equal_on_both_to_the_bit_after_twenty_steps(place: Path) -> None:
@@ -247,11 +289,38 @@ def test_each_photo_is_seen_exactly_once_per_epoch_over_both(place: Path) -> Non
 
 def test_each_process_remembers_its_own_fakes(place: Path) -> None:
     checkpoint = place / "run" / "checkpoints" / "step-0000020"
-    one, other = (load_file(checkpoint / f"replay-{rank}.safetensors") for rank in (0, 1))
-    assert one.keys() == other.keys() == {"photos", "paintings"}
-    for name, pictures in one.items():
-        assert pictures.shape == (3, 3, 16, 16)
-        assert not any(torch.equal(mine, theirs) for mine in pictures for theirs in other[name])
+    one, other = (load_file(checkpoint / f"process-{rank}.safetensors") for rank in (0, 1))
+    assert one.keys() == other.keys()
+    for name in ("replay.photos", "replay.paintings"):
+        assert one[name].shape == (3, 3, 16, 16)
+        assert not any(torch.equal(mine, theirs) for mine in one[name] for theirs in other[name])
+
+
+def test_a_signal_that_reaches_one_process_stops_both_at_the_same_step(place: Path) -> None:
+    assert [one["stopped"] for one in told(place)] == [75, 75]
+    assert [one["step of the stop"] for one in told(place)] == [7, 7]
+    assert (place / "stderr").read_text().count("all is saved at step 7 of 20; the same command goes on") == 2
+
+
+def test_two_processes_that_stopped_and_went_on_end_like_two_that_never_stopped(place: Path) -> None:
+    assert [one["went on"] for one in told(place)] == [0, 0]
+    for name in ("networks", "optimizers", "paint", "unpaint", "process-0", "process-1"):
+        one, other = (
+            load_file(place / run / "checkpoints" / "step-0000020" / f"{name}.safetensors") for run in ("run", "again")
+        )
+        assert one.keys() == other.keys()
+        assert [key for key, value in one.items() if not torch.equal(value, other[key])] == [], name
+    assert (place / "run" / "metrics.jsonl").read_bytes() == (place / "again" / "metrics.jsonl").read_bytes()
+
+
+def test_a_step_that_is_not_finite_on_one_process_is_skipped_by_both(place: Path) -> None:
+    assert [one["skipped by"] for one in told(place)] == [1, 1]
+    assert [one["agree after skipping"] for one in told(place)] == [True, True]
+    lines = [json.loads(line) for line in (place / "spoilt" / "events.jsonl").read_text().splitlines()]
+    (line,) = [line for line in lines if line["event"] == "skipped"]
+    assert line["step"] == 2
+    assert "cycle/photo is nan" in line["said"]
+    assert line["said"].count(" with ") == 2  # the pair of each process
 
 
 def test_the_run_folder_is_written_by_one(place: Path) -> None:
@@ -319,7 +388,7 @@ def test_one_launched_process_trains_what_the_same_command_trains_without_a_laun
     ended = launch(["-m", "cyclestyle", "train", "--config", str(place / "one.toml")], processes=1)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     learn(settings(place, "not launched", **brief))
-    for name in ("paint", "photo_discriminator", "adam-generators", "replay-0"):
+    for name in ("paint", "networks", "optimizers", "process-0"):
         one, other = (
             load_file(place / run / "checkpoints" / "step-0000003" / f"{name}.safetensors")
             for run in ("launched", "not launched")

@@ -1,6 +1,7 @@
 """The journal tells what a run does, forgets what will be told again, and can never stop it."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from cyclestyle.runs import RunFolder
-from cyclestyle.training.journal import Journal, sample_sheet
+from cyclestyle.training.journal import Journal, read_lines, sample_sheet
 
 
 def journal(folder: Path, *, start: int = 0) -> tuple[Journal, list[str]]:
@@ -91,6 +92,70 @@ def test_a_folder_that_cannot_be_opened_is_complained_about_once_and_never_raise
     book, complaints = journal(tmp_path, start=3)
     book.write(4, {"loss": 1.0})
     book.close()
+    assert len(complaints) == 1
+
+
+def test_a_board_that_breaks_is_complained_about_once_and_the_lines_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no such message type")
+
+    book, complaints = journal(tmp_path)
+    book.write(1, {"loss": 1.0})
+    monkeypatch.setattr(SummaryWriter, "add_scalar", broken)
+    for step in (2, 3):
+        book.write(step, {"loss": 1.0})
+        book.show(step, Image.new("RGB", (4, 4)))
+    book.close()
+    (complaint,) = complaints
+    assert "no such message type" in complaint
+    assert steps(tmp_path) == [1, 2, 3]
+    assert len(list((tmp_path / "samples").iterdir())) == 2
+
+
+def test_what_is_not_finite_is_written_as_null(tmp_path: Path) -> None:
+    book, complaints = journal(tmp_path)
+    book.write(1, {"a": math.nan, "b": math.inf, "c": 0.5})
+    book.close()
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1, "a": null, "b": null, "c": 0.5}\n'
+    assert complaints == []
+
+
+def test_pace_scores_and_events_have_lines_of_their_own_and_only_the_pace_is_remembered_beyond_the_start(
+    tmp_path: Path,
+) -> None:
+    book, _ = journal(tmp_path)
+    for step in (10, 20):
+        book.pace(step, {"seconds": step / 2})
+        book.score(step, {"distance": 1 / step})
+        book.tell(step, "lost", said="a picture")
+    book.close()
+    again, complaints = journal(tmp_path, start=10)
+    assert again.scores() == {10: {"step": 10, "distance": 0.1}}
+    assert read_lines(tmp_path / "events.jsonl") == [{"step": 10, "event": "lost", "said": "a picture"}]
+    # time that was lost was spent all the same
+    assert [line["seconds"] for line in read_lines(tmp_path / "pace.jsonl")] == [5.0, 10.0]
+    assert read_lines(tmp_path / "nowhere.jsonl") == []
+    assert complaints == []
+
+
+def test_a_journal_in_which_nothing_is_told_leaves_nothing_behind(tmp_path: Path) -> None:
+    book, _ = journal(tmp_path, start=7)
+    book.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_gone_is_not_made_again(tmp_path: Path) -> None:
+    book, complaints = journal(tmp_path / "run")
+    (tmp_path / "run").rmdir()
+    book.write(1, {"loss": 1.0})
+    book.show(1, Image.new("RGB", (4, 4)))
+    book.tell(1, "lost")
+    book.close()
+    assert list(tmp_path.iterdir()) == []
     assert len(complaints) == 1
 
 

@@ -1,9 +1,14 @@
 """A run writes what it promises, and an interrupted one ends like one that never stopped, to the bit."""
 
+import errno
 import json
 import math
+import re
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +18,19 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from conftest import Draw
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from cyclestyle.config import Settings, read_settings
+from cyclestyle.config import Settings, read_settings, write_settings
 from cyclestyle.data.folders import find_sets
 from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures, build_loader
+from cyclestyle.files import sha256
 from cyclestyle.images import load, to_images
 from cyclestyle.networks.painter import load_painter
-from cyclestyle.runs import RunFolder
+from cyclestyle.runs import RunFolder, find_painter
+from cyclestyle.stopping import Stopped, StopRequest
+from cyclestyle.training import checkpoints, learner, loop
+from cyclestyle.training.cyclegan import Losses
+from cyclestyle.training.judge import Judge, Judgement
 from cyclestyle.training.learner import Learner
 from cyclestyle.training.loop import learn
 
@@ -43,7 +53,7 @@ def settings(folder: Path, run: Path, /, **sections: dict[str, Any]) -> Settings
         "discriminator": {"width": 4, "layers": 1},
         "objective": {"replay": 3},
         "schedule": {"steps": 9, "decay_steps": 6},
-        "report": {"log_every": 2, "sample_every": 4, "samples": 2, "checkpoint_every": 4},
+        "report": {"log_every": 2, "sample_every": 4, "samples": 2, "checkpoint_every": 4, "judge": 0},
     }
     for name, section in sections.items():
         values[name] = values.get(name, {}) | section if isinstance(section, dict) else section
@@ -54,8 +64,12 @@ def lines(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def without_timing(run: Path) -> list[dict[str, float]]:
-    return [{name: value for name, value in line.items() if name != "pairs_per_second"} for line in lines(run)]
+def events(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+
+
+def kept(run: Path) -> list[str]:
+    return sorted(path.name for path in (run / "checkpoints").iterdir())
 
 
 def state(run: Path, step: int) -> dict[str, torch.Tensor]:
@@ -86,16 +100,20 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, before: int) -> None:
 
 
 def test_a_run_writes_everything_that_it_promises(data: Path, tmp_path: Path) -> None:
-    wanted = settings(data, tmp_path / "run")
+    wanted = settings(data, tmp_path / "run", report={"judge": 4})
     run = learn(wanted)
     assert run.path == tmp_path / "run"
-    assert sorted(path.name for path in run.path.iterdir()) == [
+    assert sorted(path.name for path in run.path.iterdir() if path.name != "events.jsonl") == [
+        ".lock",
         "checkpoints",
         "config.toml",
         "metrics.jsonl",
+        "pace.jsonl",
         "paint.safetensors",
+        "pictures.json",
         "provenance.json",
         "samples",
+        "scores.jsonl",
         "tensorboard",
         "unpaint.safetensors",
     ]
@@ -103,6 +121,7 @@ def test_a_run_writes_everything_that_it_promises(data: Path, tmp_path: Path) ->
     provenance = json.loads(run.provenance.read_text())
     assert provenance["seed"] == 0
     assert provenance["counts"] == {"photos": 5, "paintings": 4}
+    assert provenance["left out"] == {"photos": 0, "paintings": 0}
     assert provenance["versions"]["torch"] == torch.__version__.split("+")[0]
     assert provenance["hardware"]["devices"]
     assert set(provenance["pictures"]) == {"photos", "paintings"}
@@ -110,8 +129,13 @@ def test_a_run_writes_everything_that_it_promises(data: Path, tmp_path: Path) ->
     assert [line["step"] for line in lines(run.path)] == [2, 4, 6, 8, 9]
     for line in lines(run.path):
         assert all(math.isfinite(value) for value in line.values())
-        assert line["pairs_per_second"] > 0
         assert line["epoch"] == pytest.approx(line["step"] / 5)
+        assert line["skipped"] == 0
+        assert line["gradient/generators"] > 0
+    pace = [json.loads(line) for line in run.pace.read_text().splitlines()]
+    assert [line["step"] for line in pace] == [2, 4, 6, 8, 9]
+    assert all(line["pairs_per_second"] > 0 for line in pace)
+    assert [line["seconds"] for line in pace] == sorted(line["seconds"] for line in pace)
     # the rate of the last step that a line covers; the sixth to last is the first that falls
     rates = [line["learning_rate"] / 2e-4 for line in lines(run.path)]
     assert rates == pytest.approx([1, 6 / 7, 4 / 7, 2 / 7, 1 / 7])
@@ -120,18 +144,22 @@ def test_a_run_writes_everything_that_it_promises(data: Path, tmp_path: Path) ->
         f"step-{step:07d}.png" for step in (4, 8, 9)
     ]
     assert load(run.sample(9)).size == (6 * 16 + 5 * 2, 2 * 16 + 2)
-    assert [path.name for path in sorted(run.checkpoints.iterdir())] == ["step-0000008", "step-0000009"]
+    scores = [json.loads(line) for line in run.scores.read_text().splitlines()]
+    assert [line["step"] for line in scores] == [4, 8, 9]
+    assert len({line["untouched"] for line in scores}) == 1
+    best = min(scores, key=lambda line: line["distance"])["step"]
+    assert kept(run.path) == [f"step-{step:07d}" for step in sorted({best, 8, 9})]
     assert list(run.tensorboard.glob("events.*"))
 
     # what users get are the averages of the last checkpoint, with their card
-    kept = state(run.path, 9)
+    held = state(run.path, 9)
     for name, direction in (("paint", "photo to painting"), ("unpaint", "painting to photo")):
         painter = load_painter(run.painter(back=name == "unpaint"))
         assert (painter.card.direction, painter.card.side, painter.card.step) == (direction, 16, 9)
         assert painter.card.generator == wanted.generator
         for key, value in painter.network.state_dict().items():
-            assert torch.equal(value, kept[f"average-{name}/{key}"])
-            assert not torch.equal(value, kept[f"{name}/{key}"]) or not value.any()  # bias zero may stay
+            assert torch.equal(value, held[f"{name}/{key}"])
+            assert not torch.equal(value, held[f"networks/{name}.{key}"]) or not value.any()  # bias zero may stay
 
 
 NETWORKS = ("paint", "unpaint", "painting_discriminator", "photo_discriminator")
@@ -161,25 +189,33 @@ def test_stopped_and_started_again_equals_never_stopped_to_the_bit(
             learn(wanted)
     stopped = RunFolder(wanted.run)
     assert [line["step"] for line in lines(stopped.path)] == [2, 4, 6]  # of which the last will be told again
-    assert [path.name for path in stopped.checkpoints.iterdir()] == ["step-0000004"]
+    assert kept(stopped.path) == ["step-0000004"]
     learn(wanted)
 
     expected = state(whole.path, 9)
-    assert {name.split("/")[0] for name in expected} == {
-        *NETWORKS,
-        "average-paint",
-        "average-unpaint",
-        "adam-generators",
-        "adam-discriminators",
-        "replay-0",
-        "means-0",
+    assert {name.split(".")[0] for name in expected} == {
+        *(f"networks/{name}" for name in NETWORKS),
+        *("optimizers/generators", "optimizers/discriminators", "process-0/replay", "process-0/means"),
+        *(name for name in {key.split(".")[0] for key in expected} if name.startswith(("paint/", "unpaint/"))),
     }
-    assert expected["replay-0/photos"].shape == (3, 3, 16, 16)
+    assert expected["process-0/replay.photos"].shape == (3, 3, 16, 16)
+    assert_alike(stopped.path, whole.path)
+
+
+def assert_alike(one: Path, other: Path) -> None:
+    """That two finished runs ended in the same bits, and told the same."""
     for step in (8, 9):
-        assert same_bits(state(stopped.path, step), state(whole.path, step))
-    assert without_timing(stopped.path) == without_timing(whole.path)
-    for name in ("paint.safetensors", "unpaint.safetensors", "samples/step-0000008.png", "samples/step-0000009.png"):
-        assert (stopped.path / name).read_bytes() == (whole.path / name).read_bytes()
+        assert same_bits(state(one, step), state(other, step))
+        facts = [
+            json.loads((run / f"checkpoints/step-{step:07d}/manifest.json").read_text())["facts"]
+            for run in (one, other)
+        ]
+        assert facts[0] == facts[1]
+    names = ["metrics.jsonl", "paint.safetensors", "unpaint.safetensors", "pictures.json"]
+    names += [f"samples/step-{step:07d}.png" for step in (4, 8, 9)]
+    names += ["scores.jsonl"] if (other / "scores.jsonl").exists() else []
+    for name in names:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
 def test_a_line_of_metrics_across_a_checkpoint_is_the_same_after_a_stop(
@@ -193,24 +229,24 @@ def test_a_line_of_metrics_across_a_checkpoint_is_the_same_after_a_stop(
         with pytest.raises(KeyboardInterrupt):
             learn(wanted)
     learn(wanted)
-    assert without_timing(wanted.run) == without_timing(whole.path)
+    assert (wanted.run / "metrics.jsonl").read_bytes() == whole.metrics.read_bytes()
 
 
 def test_a_damaged_last_checkpoint_costs_only_the_steps_since_the_one_before(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = learn(settings(data, tmp_path / "run"))
-    before, told = state(run.path, 9), without_timing(run.path)
-    file = run.checkpoints / "step-0000009" / "adam-generators.safetensors"
+    before, told = state(run.path, 9), run.metrics.read_bytes()
+    file = run.checkpoints / "step-0000009" / "optimizers.safetensors"
     file.write_bytes(file.read_bytes()[:-7])
     capsys.readouterr()
     learn(settings(data, tmp_path / "run"))
     said = capsys.readouterr().out
     assert "passing over a damaged checkpoint" in said
-    assert "adam-generators.safetensors" in said
-    assert "going on at step 8 of 9" in said
+    assert "optimizers.safetensors" in said
+    assert "going on at step 8, training for 9 steps" in said
     assert same_bits(state(run.path, 9), before)
-    assert without_timing(run.path) == told
+    assert run.metrics.read_bytes() == told
 
 
 def test_the_same_settings_give_the_same_weights_and_another_seed_others(data: Path, tmp_path: Path) -> None:
@@ -272,23 +308,28 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_may_begin_anew_with_
     assert same_bits(state(run.path, 9), state(learn(settings(data, tmp_path / "other", seed=5)).path, 9))
 
 
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [(6, "stopped at step 7: .*paint.* hold numbers that are not finite"), (8, "no longer finite at step 8")],
+)
 def test_weights_that_are_no_longer_finite_stop_the_run_and_leave_the_checkpoint_before(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: int, said: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = Learner.take_step
 
     def take_step(self: Learner, batches: Iterator[Batch], factor: float) -> Any:
-        losses = real(self, batches, factor)
-        if self.step == 6:
+        taken = real(self, batches, factor)
+        if self.step == step:
             next(self.bare.paint.parameters()).data[0] = float("nan")
-        return losses
+        return taken
 
     monkeypatch.setattr(Learner, "take_step", take_step)
-    with pytest.raises(ValueError, match="no longer finite numbers at step 8"):
+    with pytest.raises(ValueError, match=said) as refusal:
         learn(settings(data, tmp_path / "run"))
-    run = RunFolder(tmp_path / "run")
-    assert [path.name for path in run.checkpoints.iterdir()] == ["step-0000004"]
-    assert load_painter(run.painter()).card.step == 4
+    assert "The checkpoint step-0000004 is whole" in str(refusal.value)
+    assert "--optimizer.learning-rate" in str(refusal.value)
+    assert kept(tmp_path / "run") == ["step-0000004"]
+    assert load_painter(RunFolder(tmp_path / "run").painter()).card.step == 4
 
 
 def test_a_painter_that_is_gone_is_handed_over_again(data: Path, tmp_path: Path) -> None:
@@ -322,24 +363,22 @@ def test_other_pictures_are_refused_but_the_same_ones_elsewhere_are_not(
     assert lines(tmp_path / "run")[-1]["step"] == 9
 
 
+def reseal(path: Path, change: Callable[[dict[str, Any]], object] = lambda facts: None) -> None:
+    """Make the manifest agree with what the files hold now, as somebody would who knows how it is sealed."""
+    content = json.loads((path / "manifest.json").read_text())
+    del content["sha256"]
+    change(content["facts"])
+    for name, entry in content["files"].items():
+        entry |= {"bytes": (path / name).stat().st_size, "sha256": sha256(path / name)}
+    (path / "manifest.json").write_bytes(checkpoints._sealed(content))
+
+
 def test_a_checkpoint_of_another_number_of_processes_is_refused(data: Path, tmp_path: Path) -> None:
     run = learn(settings(data, tmp_path / "run"))
-    for path in sorted(run.checkpoints.iterdir()):
-        for file in path.glob("*.json"):
-            file.write_text(file.read_text().replace('"processes": 1', '"processes": 2'))
-        seal(path)
+    for path in run.checkpoints.iterdir():
+        reseal(path, lambda facts: facts.update(processes=2))
     with pytest.raises(ValueError, match="--num_processes 2"):
         learn(settings(data, tmp_path / "run"))
-
-
-def seal(path: Path) -> None:
-    """Make the manifest agree with what the files hold now."""
-    from cyclestyle.files import sha256
-
-    manifest = json.loads((path / "manifest.json").read_text())
-    for name, entry in manifest["files"].items():
-        entry |= {"bytes": (path / name).stat().st_size, "sha256": sha256(path / name)}
-    (path / "manifest.json").write_text(json.dumps(manifest))
 
 
 def gradients(wanted: Settings) -> dict[str, torch.Tensor]:
@@ -378,7 +417,7 @@ def test_bf16_trains_in_finite_numbers_and_hands_over_fp32(data: Path, tmp_path:
     run = learn(settings(data, tmp_path / "run", compute={"mixed_precision": "bf16"}))
     tensors = state(run.path, 9)
     assert all(torch.isfinite(value).all() for value in tensors.values())
-    assert {value.dtype for name, value in tensors.items() if name != "means-0/count"} == {torch.float32}
+    assert {value.dtype for name, value in tensors.items() if name != "process-0/means.count"} == {torch.float32}
     assert all(math.isfinite(value) for line in lines(run.path) for value in line.values())
     full = learn_in_fp32(data, tmp_path)
     assert not same_bits(tensors, state(full.path, 9))  # it was not fp32 all the same
@@ -451,3 +490,581 @@ def test_a_test_set_is_what_is_shown_and_none_falls_back_to_the_training_set(
     shown = sheet.crop((0, 0, 16, 16))
     expected = load(data / "test" / "photos" / "picture-00.png").resize((16, 16), Image.Resampling.BICUBIC)
     assert shown.tobytes() == expected.tobytes()
+
+
+# --- asked to stop ------------------------------------------------------------------------------------------------
+
+
+def ask(monkeypatch: pytest.MonkeyPatch, after: Callable[[int], bool]) -> None:
+    """Somebody sends SIGTERM during each step for which it is time."""
+    real = Learner.take_step
+
+    def take_step(self: Learner, batches: Iterator[Batch], factor: float) -> Any:
+        taken = real(self, batches, factor)
+        if after(self.step):
+            asked[0].signal = "SIGTERM"
+        return taken
+
+    asked: list[StopRequest] = []
+    monkeypatch.setattr(Learner, "take_step", take_step)
+    monkeypatch.setattr(StopRequest, "__enter__", lambda self: (asked.insert(0, self), self)[1])
+
+
+@pytest.mark.parametrize("kind", ["plain", "accumulating"])
+def test_stopped_after_every_single_step_equals_never_stopped_to_the_bit(
+    kind: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = {"report": {"judge": 3}}
+    whole = learn(settings(data, tmp_path / "whole", **RESUMED[kind], **judged))
+    wanted = settings(data, tmp_path / "stopped", **RESUMED[kind], **judged)
+    with monkeypatch.context() as patch:
+        ask(patch, lambda step: True)
+        for step in range(1, 10):
+            with pytest.raises(
+                Stopped, match=rf"^stopped \(SIGTERM\): all is saved at step {step} of 9; the same command"
+            ):
+                learn(wanted)
+            assert f"step-{step:07d}" in kept(wanted.run)
+    learn(wanted)
+    assert_alike(wanted.run, whole.path)
+
+
+def test_stopped_before_the_first_step_nothing_was_learnt_and_it_begins_again(data: Path, tmp_path: Path) -> None:
+    stop = StopRequest()
+    stop.signal = "SIGUSR1"
+    with pytest.raises(Stopped, match="nothing was learnt yet"):
+        learn(settings(data, tmp_path / "run"), stop=stop)
+    assert kept(tmp_path / "run") == []
+    learn(settings(data, tmp_path / "run"))
+    assert kept(tmp_path / "run") == ["step-0000008", "step-0000009"]
+
+
+def test_stopped_while_a_checkpoint_is_judged_it_is_judged_after_going_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = learn(settings(data, tmp_path / "whole", report={"judge": 3}))
+    real, stop = Judge.look, StopRequest()
+
+    def look(self: Judge, paint: Any, hurried: Callable[[], bool]) -> Judgement | None:
+        stop.signal = "SIGTERM"
+        return real(self, paint, hurried)
+
+    wanted = settings(data, tmp_path / "run", report={"judge": 3})
+    with monkeypatch.context() as patch:
+        patch.setattr(Judge, "look", look)
+        with pytest.raises(Stopped, match="saved at step 4"):
+            learn(wanted, stop=stop)
+    assert not (wanted.run / "scores.jsonl").exists()
+    learn(wanted)
+    assert_alike(wanted.run, whole.path)
+
+
+# --- steps that are not taken -------------------------------------------------------------------------------------
+
+
+def inject(monkeypatch: pytest.MonkeyPatch, at: Callable[[int], bool], spoil: Callable[[Any, Losses], None]) -> None:
+    """Spoil the losses or gradients of the passes for which it is time, counted from 0."""
+    real, count = learner.gradients, iter(range(1000))
+
+    def gradients(nets: Any, *given: Any) -> Losses:
+        losses = real(nets, *given)
+        if at(next(count)):
+            spoil(nets, losses)
+        return losses
+
+    monkeypatch.setattr(learner, "gradients", gradients)
+
+
+def a_loss(name: str, value: float) -> Callable[[Any, Losses], None]:
+    return lambda nets, losses: losses.update({name: torch.tensor(value)})
+
+
+def a_gradient(net: str, value: float) -> Callable[[Any, Losses], None]:
+    def spoil(nets: Any, losses: Losses) -> None:
+        *_, last = getattr(nets, net).parameters()
+        last.grad.flatten()[0] = value
+
+    return spoil
+
+
+SPOILT = {
+    "a generator's loss is nan": (a_loss("cycle/photo", math.nan), "cycle/photo is nan"),
+    "a discriminator's loss is inf": (a_loss("fake/painting", math.inf), "fake/painting is inf"),
+    "a generator's gradient is nan": (a_gradient("unpaint", math.nan), "gradient/generators is nan"),
+    "a discriminator's gradient is inf": (
+        a_gradient("photo_discriminator", math.inf),
+        "gradient/discriminators is inf",
+    ),
+    "a gradient whose square is too large": (a_gradient("paint", 1e38), "gradient/generators is inf"),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+def test_a_step_that_is_not_finite_is_skipped_counted_and_named_with_its_pictures(
+    kind: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil, reason = SPOILT[kind]
+    inject(monkeypatch, lambda number: number == 5, spoil)
+    run = learn(settings(data, tmp_path / "run", report={"checkpoint_every": 1, "keep": 9, "log_every": 1}))
+    before, after = state(run.path, 5), state(run.path, 6)
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    assert changed == set()
+    assert not same_bits(state(run.path, 7), after)
+    assert [line["skipped"] for line in lines(run.path)] == [0] * 5 + [1] * 4
+    assert "cycle/photo" not in lines(run.path)[5]
+    assert all(math.isfinite(value) for line in lines(run.path) for value in line.values())
+
+    (told,) = [event for event in events(run.path) if event["event"] == "skipped"]
+    pictures = UnpairedPictures(find_sets(settings(data, run.path).data), settings(data, run.path).data, 0)
+    photo, painting = pictures.names(5)
+    assert told["said"] == f"step 6 was skipped: {reason}; its pictures: {photo} with {painting}"
+    assert told["said"] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_skipped_step_is_the_same_after_a_stop(
+    accumulate: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what the memories exchanged in the passes before the spoilt one is taken back."""
+    options = {"compute": {"accumulate": accumulate}}
+
+    def spoilt(number: int) -> bool:
+        return number == 7 * accumulate - 1  # the last pass of the seventh step
+
+    with monkeypatch.context() as patch:
+        inject(patch, spoilt, a_loss("cycle/photo", math.nan))
+        whole = learn(settings(data, tmp_path / "whole", **options))
+    assert lines(whole.path)[-1]["skipped"] == 1
+    wanted = settings(data, tmp_path / "stopped", **options)
+    with monkeypatch.context() as patch:
+        inject(patch, spoilt, a_loss("cycle/photo", math.nan))
+        ask(patch, lambda step: step == 7)
+        with pytest.raises(Stopped):
+            learn(wanted)
+    learn(wanted)
+    assert_alike(wanted.run, whole.path)
+
+
+def test_as_many_in_a_row_as_there_is_patience_stop_the_run_with_advice_and_the_last_checkpoint(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inject(monkeypatch, lambda number: number >= 5, a_loss("cycle/photo", math.nan))
+    wanted = settings(data, tmp_path / "run", compute={"patience": 3}, schedule={"steps": 30, "decay_steps": 6})
+    with pytest.raises(ValueError, match="stopped at step 8: cycle/photo is nan, again and again") as refusal:
+        learn(wanted)
+    assert "The checkpoint step-0000004 is whole" in str(refusal.value)
+    assert "--compute.mixed-precision no" in str(refusal.value)
+    assert kept(tmp_path / "run") == ["step-0000004"]
+
+
+def test_a_run_of_nothing_but_flat_pictures_does_not_end_in_numbers_that_are_not_finite(
+    data: Path, tmp_path: Path
+) -> None:
+    for path in data.rglob("*.png"):
+        Image.new("RGB", (24, 24), (120, 40, len(path.name))).save(path)
+    run = learn(settings(data, tmp_path / "run"))
+    assert all(torch.isfinite(value).all() for value in state(run.path, 9).values())
+
+
+# --- which checkpoint is the best, and what is rung ---------------------------------------------------------------
+
+
+def judge_as(
+    monkeypatch: pytest.MonkeyPatch, distances: dict[int, float], alarms: dict[str, str] | None = None
+) -> None:
+    """Judge each step's painter with the distance that is given for it."""
+    at: list[int] = [0]
+    real = Learner.take_step
+
+    def take_step(self: Learner, batches: Iterator[Batch], factor: float) -> Any:
+        taken = real(self, batches, factor)
+        at[0] = self.step
+        return taken
+
+    def look(self: Judge, paint: Any, hurried: Any) -> Judgement:
+        return Judgement({"distance": distances[at[0]], "untouched": 1.0}, alarms or {})
+
+    monkeypatch.setattr(Learner, "take_step", take_step)
+    monkeypatch.setattr(Judge, "look", look)
+
+
+def test_the_best_checkpoint_is_kept_besides_the_last_told_at_the_end_and_can_be_painted_with(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge_as(monkeypatch, {2: 0.9, 4: 0.1, 6: 0.5, 8: math.inf, 10: 0.4, 12: 0.3})
+    wanted = settings(
+        data, tmp_path / "run", report={"judge": 2, "checkpoint_every": 2}, schedule={"steps": 12, "decay_steps": 4}
+    )
+    run = learn(wanted)
+    assert kept(run.path) == ["step-0000004", "step-0000010", "step-0000012"]
+    best = run.checkpoints / "step-0000004"
+    assert f"nearer to the paintings came {best}" in capsys.readouterr().out
+    assert load_painter(find_painter(best)).card.step == 4
+    assert load_painter(find_painter(best, back=True)).card.direction == "painting to photo"
+    assert [json.loads(line)["distance"] for line in run.scores.read_text().splitlines()] == [
+        0.9,
+        0.1,
+        0.5,
+        None,
+        0.4,
+        0.3,
+    ]
+
+
+def test_a_last_checkpoint_that_is_the_best_is_not_told_apart(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge_as(monkeypatch, {4: 0.9, 8: 0.5, 9: 0.1})
+    run = learn(settings(data, tmp_path / "run", report={"judge": 2, "keep": 1}))
+    assert kept(run.path) == ["step-0000009"]
+    assert "nearer" not in capsys.readouterr().out
+
+
+def test_an_alarm_is_said_once_and_kept_each_time_but_not_at_the_very_beginning(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge_as(monkeypatch, dict.fromkeys(range(1, 10), 0.5), {"copy": "the paintings are copies"})
+    run = learn(settings(data, tmp_path / "run", report={"judge": 2, "checkpoint_every": 1}))
+    rung = [event for event in events(run.path) if event["event"] == "alarm"]
+    assert [event["step"] for event in rung] == [3, 4, 5, 6, 7, 8, 9]  # from a quarter of the way on
+    assert {(event["kind"], event["said"]) for event in rung} == {("copy", "the paintings are copies")}
+    assert capsys.readouterr().err.count("the paintings are copies") == 1
+
+
+# --- what stands in the folder ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "edit", [lambda path, now: path.write_text(write_settings(now)), lambda path, now: path.unlink()]
+)
+def test_an_edited_or_missing_settings_file_in_the_folder_does_not_hide_a_contradiction(
+    edit: Callable[[Path, Settings], object], data: Path, tmp_path: Path
+) -> None:
+    run = learn(settings(data, tmp_path / "run"))
+    now = settings(data, tmp_path / "run", optimizer={"learning_rate": 1e-3})
+    edit(run.config, now)
+    with pytest.raises(ValueError, match=r"optimizer\.learning_rate: was 0\.0002, is now 0\.001"):
+        learn(now)
+
+
+def one_less(path: Path) -> None:
+    told = json.loads(path.read_text())
+    told["photos"]["usable"].pop()
+    path.write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize("edit", [lambda path: path.unlink(), one_less, lambda path: path.write_text("{")])
+def test_a_missing_or_edited_list_of_pictures_is_made_again_from_the_pictures(
+    edit: Callable[[Path], object], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, wanted = learn(settings(data, tmp_path / "whole")), settings(data, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        interrupt(patch, before=5)
+        with pytest.raises(KeyboardInterrupt):
+            learn(wanted)
+    edit(wanted.run / "pictures.json")
+    learn(wanted)
+    assert_alike(wanted.run, whole.path)
+
+
+def test_a_missing_list_of_pictures_does_not_let_other_pictures_in(data: Path, tmp_path: Path, draw: Draw) -> None:
+    run = learn(settings(data, tmp_path / "run"))
+    run.pictures.unlink()
+    draw(data / "photos", 6, seed=1)
+    with pytest.raises(ValueError, match=r"photos: not the pictures that it was begun with"):
+        learn(settings(data, tmp_path / "run"))
+
+
+HOLD = "import sys; from pathlib import Path; from cyclestyle.files import held\n"
+HOLD += "with held(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(data: Path, tmp_path: Path) -> None:
+    run = learn(settings(data, tmp_path / "run"))
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file() and path != run.lock}
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run.lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(ValueError, match=rf"is being trained in by process {other.pid} on .*--run"):
+            learn(settings(data, tmp_path / "run"))
+    finally:
+        other.communicate()
+    assert {path: path.read_bytes() for path in before} == before
+    learn(settings(data, tmp_path / "run"))
+
+
+def test_what_a_killed_process_was_writing_is_cleared(data: Path, tmp_path: Path) -> None:
+    run = learn(settings(data, tmp_path / "run"))
+    (run.path / ".part-0123.safetensors").write_bytes(b"half")
+    (run.checkpoints / ".part-step-0000010").mkdir()
+    learn(settings(data, tmp_path / "run"))
+    assert list(run.path.glob(".part-*")) == []
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", "there")
+
+
+def test_a_full_disk_is_a_sentence_and_the_run_goes_on_to_the_same_bits_once_there_is_space(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, wanted = learn(settings(data, tmp_path / "whole")), settings(data, tmp_path / "run")
+    real = checkpoints.write_synced
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            checkpoints,
+            "write_synced",
+            lambda path, content: (full_disk if "0008" in str(path) else real)(path, content),
+        )
+        with pytest.raises(ValueError, match=r"step 8 cannot be saved: No space left on device") as refusal:
+            learn(wanted)
+    assert "The checkpoint step-0000004 is whole" in str(refusal.value)
+    assert kept(wanted.run) == ["step-0000004"]
+    learn(wanted)
+    assert_alike(wanted.run, whole.path)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_folder_that_vanishes_is_a_sentence_and_is_not_made_again(
+    workers: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Learner.take_step
+
+    def take_step(self: Learner, batches: Iterator[Batch], factor: float) -> Any:
+        if self.step == 5:
+            shutil.rmtree(tmp_path / "run")
+        return real(self, batches, factor)
+
+    monkeypatch.setattr(Learner, "take_step", take_step)
+    began = time.monotonic()
+    with pytest.raises(ValueError, match="step 8 cannot be saved: No such file"):
+        learn(settings(data, tmp_path / "run", data={"workers": workers}))
+    assert time.monotonic() - began < 9  # its loaders did not have to be waited for
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+
+
+# --- what is told can never stop it -------------------------------------------------------------------------------
+
+
+def a_folder_in_its_place(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run / "metrics.jsonl").mkdir(parents=True)
+
+
+def no_tensorboard(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+
+
+def broken_tensorboard(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the protocol buffers of two versions do not agree")
+
+    monkeypatch.setattr(SummaryWriter, "add_scalar", broken)
+    monkeypatch.setattr(SummaryWriter, "close", broken)
+
+
+def tensorboard_that_does_not_open(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.__init__", full_disk)
+
+
+@pytest.mark.parametrize(
+    "broken", [a_folder_in_its_place, no_tensorboard, broken_tensorboard, tensorboard_that_does_not_open]
+)
+def test_a_journal_that_cannot_be_written_is_complained_about_once_and_changes_nothing(
+    broken: Callable[[Path, pytest.MonkeyPatch], None],
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = learn(settings(data, tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        broken(tmp_path / "run", patch)
+        capsys.readouterr()
+        run = learn(settings(data, tmp_path / "run"))
+        said = capsys.readouterr().err
+        assert said.count("cannot be written") == 1
+        assert (broken is a_folder_in_its_place) == ("the journal cannot be written" in said)
+    assert same_bits(state(run.path, 9), state(whole.path, 9))
+    assert broken is a_folder_in_its_place or run.metrics.read_bytes() == whole.metrics.read_bytes()
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b'{"step": 3, "seconds": "soon"}\n'])
+def test_a_strange_list_of_paces_does_not_keep_a_run_from_going_on(
+    content: bytes | None, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = settings(data, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        interrupt(patch, before=5)
+        with pytest.raises(KeyboardInterrupt):
+            learn(wanted)
+    pace = wanted.run / "pace.jsonl"
+    pace.unlink()
+    if content is None:
+        pace.mkdir()
+    else:
+        pace.write_bytes(content)
+    learn(wanted)
+    assert lines(wanted.run)[-1]["step"] == 9
+
+
+# --- bad pictures -------------------------------------------------------------------------------------------------
+
+
+def test_bad_pictures_are_left_out_told_listed_and_change_nothing_and_strict_refuses_them(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = learn(settings(data, tmp_path / "whole"))
+    (data / "photos" / "broken.jpg").write_bytes(b"<html>")
+    (data / "paintings" / "a-empty.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"2 of 11 pictures cannot be learnt from(?s:.)*--strict refuses"):
+        learn(settings(data, tmp_path / "strict"), strict=True)
+    assert not (tmp_path / "strict" / "pictures.json").exists()
+    capsys.readouterr()
+    run = learn(settings(data, tmp_path / "run"))
+    said = capsys.readouterr().out
+    assert "2 of 11 pictures cannot be learnt from and are left out" in said
+    assert "photos/broken.jpg: " in said
+    assert "paintings/a-empty.png: " in said
+    assert same_bits(state(run.path, 9), state(whole.path, 9))
+    left_out = {
+        name: [path for path, _ in one["unusable"]] for name, one in json.loads(run.pictures.read_text()).items()
+    }
+    assert left_out == {"photos": ["broken.jpg"], "paintings": ["a-empty.png"]}
+    assert json.loads(run.provenance.read_text())["left out"] == {"photos": 1, "paintings": 1}
+
+
+def test_a_picture_that_vanishes_meanwhile_is_told_once_and_others_stand_in_also_after_a_stop(
+    tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    draw(data / "photos", 11, seed=1)
+    draw(data / "paintings", 4, seed=2)
+    brief = {"schedule": {"steps": 24, "decay_steps": 2}, "report": {"checkpoint_every": 12}}
+    wanted = settings(data, tmp_path / "run", **brief)
+    real = Learner.take_step
+
+    def take_step(self: Learner, batches: Iterator[Batch], factor: float) -> Any:
+        if self.step == 1:
+            (data / "photos" / "picture-03.png").unlink(missing_ok=True)
+        return real(self, batches, factor)
+
+    monkeypatch.setattr(Learner, "take_step", take_step)
+    learn(wanted)
+    said = capsys.readouterr().err
+    assert said.count("picture-03.png") == said.count("another picture stands in for it") == 1
+    (told,) = [event for event in events(wanted.run) if event["event"] == "lost"]
+    assert "picture-03.png" in told["said"]
+    learn(wanted)
+    assert f"{data / 'photos' / 'picture-03.png'} is gone or was changed" in capsys.readouterr().out
+
+
+# --- checkpoints that somebody else made --------------------------------------------------------------------------
+
+
+def rewrite(path: Path, name: str, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    tensors = load_file(path / name)
+    change(tensors)
+    (path / name).unlink()
+    save_file(tensors, path / name)
+
+
+def wider(tensors: dict[str, torch.Tensor]) -> None:
+    name = next(iter(sorted(tensors)))
+    tensors[name] = torch.zeros(7, 7)
+
+
+STRANGE = {
+    "a weight of another shape": lambda path: rewrite(path, "networks.safetensors", wider),
+    "a moment that is missing": lambda path: rewrite(
+        path, "optimizers.safetensors", lambda t: t.pop("generators.0.exp_avg")
+    ),
+    "a moment too many": lambda path: rewrite(
+        path, "optimizers.safetensors", lambda t: t.update({"x.0.y": torch.ones(1)})
+    ),
+    "more remembered than there is room for": lambda path: rewrite(
+        path, "process-0.safetensors", lambda t: t.update({"replay.photos": torch.zeros(4, 3, 16, 16)})
+    ),
+    "a picture of another size": lambda path: rewrite(
+        path, "process-0.safetensors", lambda t: t.update({"replay.photos": torch.zeros(1, 3, 999, 16)})
+    ),
+    "a painter of another type": lambda path: rewrite(
+        path, "paint.safetensors", lambda t: t.update({name: value.half() for name, value in t.items()})
+    ),
+    "a pickle": lambda path: torch.save({"paint": torch.ones(3)}, path / "networks.safetensors"),
+    "a file less": lambda path: (path / "optimizers.safetensors").write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_a_checkpoint_that_does_not_fit_is_refused_in_a_sentence(kind: str, data: Path, tmp_path: Path) -> None:
+    run = learn(settings(data, tmp_path / "run", report={"keep": 1}))
+    path = run.checkpoints / "step-0000009"
+    STRANGE[kind](path)
+    reseal(path)
+    with pytest.raises(ValueError, match=re.escape(str(path))) as refusal:
+        learn(settings(data, tmp_path / "run"))
+    assert len(str(refusal.value)) < 400 + len(str(path))
+    assert kept(run.path) == ["step-0000009"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: facts.pop("guard"),
+        lambda facts: facts.update(guard={"skipped": -1}),
+        lambda facts: facts.update(guard=[]),
+        lambda facts: facts.update(budget={"rate": math.nan}),
+        lambda facts: facts.update(scaler={"scale": -1.0, "growth_tracker": 0}),
+        lambda facts: facts.update(processes=0),
+        lambda facts: facts.update(more="x"),
+        lambda facts: facts.update(settings=3),
+    ],
+)
+def test_facts_that_make_no_sense_are_refused_in_a_sentence(
+    change: Callable[[dict[str, Any]], object], data: Path, tmp_path: Path
+) -> None:
+    run = learn(settings(data, tmp_path / "run", report={"keep": 1}))
+    reseal(run.checkpoints / "step-0000009", change)
+    with pytest.raises(ValueError, match=r"step-0000009 cannot be gone on from"):
+        learn(settings(data, tmp_path / "run"))
+
+
+# --- a budget of time ---------------------------------------------------------------------------------------------
+
+
+def test_a_budget_that_leaves_no_time_to_train_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a budget of 2s leaves no time to train"):
+        learn(settings(data, tmp_path / "run", schedule={"steps": None, "decay_steps": None, "budget": "2s"}))
+
+
+def test_a_run_with_a_budget_ends_with_it_also_after_a_stop_and_its_rate_has_fallen(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "time_to_paint", lambda *_: 100.0)
+    wanted = settings(
+        data,
+        tmp_path / "run",
+        schedule={"steps": None, "decay_steps": None, "budget": "104s"},
+        report={"log_every": 1, "checkpoint_every": 1000, "sample_every": 1000},
+    )
+    with monkeypatch.context() as patch:
+        ask(patch, lambda step: step == 4)
+        with pytest.raises(Stopped, match="saved at step 4"):
+            learn(wanted)
+    began = time.monotonic()
+    run = learn(wanted)
+    assert time.monotonic() - began < 6
+    pace = [json.loads(line)["seconds"] for line in run.pace.read_text().splitlines()]
+    assert 3 < pace[-1] < 5
+    assert pace == sorted(pace)
+    rates = [line["learning_rate"] / 2e-4 for line in lines(run.path)]
+    assert rates[0] == 1
+    assert 0 < rates[-1] < 0.2
+    assert rates == sorted(rates, reverse=True)
+    learn(wanted)  # it is over
+    assert len(lines(run.path)) == len(rates)

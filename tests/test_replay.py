@@ -122,3 +122,77 @@ def test_the_same_key_and_pass_have_the_same_chances() -> None:
 def test_another_seed_rank_or_domain_has_other_chances() -> None:
     found = [choices(5, 0, 0), choices(6, 0, 0), choices(5, 1, 0), choices(5, 0, 1)]
     assert all(one != other for place, one in enumerate(found) for other in found[:place])
+
+
+# --- steps that are skipped ---------------------------------------------------------------------------------------
+
+
+def held(memory: Replay) -> list[int]:
+    state = memory.state()
+    return [] if state is None else numbers_of(state)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    size=st.integers(0, 5),
+    taken=st.lists(st.integers(1, 4), max_size=6),
+    skipped=st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    seed=st.integers(0, 99),
+)
+def test_what_is_taken_back_restores_the_very_pictures(
+    size: int, taken: list[int], skipped: list[int], seed: int
+) -> None:
+    """Also over several passes of a step, and also while the memory is being filled."""
+    memory, fresh = Replay(size, seed), 0
+    for number, count in enumerate(taken):
+        memory.exchange(numbered(*range(fresh, fresh + count)), number)
+        memory.settle()
+        fresh += count
+    before = held(memory)
+    for number, count in enumerate(skipped, start=len(taken)):
+        memory.exchange(numbered(*range(1000 + fresh, 1000 + fresh + count)), number)
+        fresh += count
+    memory.take_back()
+    assert held(memory) == before
+    assert memory.filled == len(before)
+    memory.take_back()  # there is nothing more to take back
+    assert held(memory) == before
+
+
+def test_a_memory_goes_on_after_a_skipped_step_as_if_there_had_been_none() -> None:
+    with_skips, without = Replay(4, 11), Replay(4, 11)
+    seen: list[list[int]] = [[], []]
+    for number in range(60):
+        if number % 3 == 1:
+            with_skips.exchange(numbered(1000 + number, 2000 + number), number)
+            with_skips.take_back()
+            continue
+        for memory, shown in ((with_skips, seen[0]), (without, seen[1])):
+            shown += numbers_of(memory.exchange(numbered(2 * number, 2 * number + 1), number))
+            memory.settle()
+    assert seen[0] == seen[1]
+    assert held(with_skips) == held(without)
+
+
+def test_what_is_settled_cannot_be_taken_back() -> None:
+    memory = Replay(2, 0)
+    memory.exchange(numbered(1, 2), 0)
+    memory.settle()
+    memory.take_back()
+    assert held(memory) == [1, 2]
+
+
+def test_what_is_restored_cannot_be_taken_back() -> None:
+    memory = Replay(2, 0)
+    memory.exchange(numbered(1), 0)
+    memory.restore(numbered(7, 8))
+    memory.take_back()
+    assert held(memory) == [7, 8]
+
+
+def test_settling_keeps_no_pictures_alive() -> None:
+    memory = Replay(3, 0)
+    for number in range(20):
+        memory.exchange(numbered(number), number)
+        memory.settle()
+        assert memory._undo == []

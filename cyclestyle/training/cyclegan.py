@@ -46,7 +46,7 @@ Remember = Callable[[Fakes], Fakes]
 
 def generator_losses(nets: Networks, batch: Batch, objective: ObjectiveSettings) -> tuple[Losses, Fakes]:
     """What `paint` and `unpaint` minimise (eq. 3 and section 5.2), and the fakes made on the way."""
-    photos, paintings = batch
+    photos, paintings = batch.photos, batch.paintings
     fool = ADVERSARIAL[objective.adversarial].fool
     fakes = Fakes(paintings=nets.paint(photos), photos=nets.unpaint(paintings))
     losses = {

@@ -1,7 +1,7 @@
-"""All that changes while a run learns, in one place: built from settings, saved, restored, moved one step on."""
+"""All that changes while a run learns, in one place: built from settings, moved one step on (saved by saved.py)."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -13,18 +13,28 @@ from cyclestyle.data.unpaired import Batch
 from cyclestyle.networks.discriminator import bound_spectrally, build_discriminator
 from cyclestyle.networks.generator import build_generator
 from cyclestyle.networks.layers import initialise
+from cyclestyle.processes import Processes
 from cyclestyle.training.average import Average
-from cyclestyle.training.checkpoints import Checkpoint, Tensors
 from cyclestyle.training.cyclegan import Fakes, Losses, Networks, gradients
+from cyclestyle.training.guard import GRADIENT, Guard, Trouble
 from cyclestyle.training.means import Means
 from cyclestyle.training.replay import Replay
+
+
+class Taken(NamedTuple):
+    """What came of a step."""
+
+    losses: Losses
+    troubles: list[Trouble]
+    """Why it was skipped, on any process; empty if it was taken."""
 
 
 class Learner:
     """Four networks, two optimizers, two averages, two memories, and the number of steps they have taken."""
 
-    def __init__(self, settings: Settings, accelerator: Accelerator) -> None:
+    def __init__(self, settings: Settings, accelerator: Accelerator, processes: Processes | None = None) -> None:
         self.settings, self.accelerator = settings, accelerator
+        self.processes = processes or Processes.join()
         self.bare = build_networks(settings)
         self.averages = {
             "paint": Average(self.bare.paint, settings.compute.average),
@@ -48,6 +58,7 @@ class Learner:
             "photos": Replay(size, settings.seed, rank, 1),
         }
         self.means = Means()
+        self.guard = Guard(settings.compute.patience)
         self.step = 0
 
     @property
@@ -55,10 +66,19 @@ class Learner:
         """Photos, and as many paintings, that a step learns from, over all processes."""
         return self.settings.data.batch * self.settings.compute.accumulate * self.accelerator.num_processes
 
-    def is_finite(self) -> bool:
-        """Whether all weights, the averaged ones too, are finite numbers."""
-        networks = [*self.bare, *(average.network for average in self.averages.values())]
-        return all(bool(parameter.isfinite().all()) for network in networks for parameter in network.parameters())
+    def not_finite(self) -> list[str]:
+        """The networks, averages and optimizers that hold numbers which are not finite."""
+        held: dict[str, list[torch.Tensor]] = {
+            name: list(net.state_dict().values()) for name, net in self.bare._asdict().items()
+        }
+        held |= {f"average of {name}": list(a.network.state_dict().values()) for name, a in self.averages.items()}
+        held |= {f"optimizer of the {name}": _moments(adam) for name, adam in self.optimizers.items()}
+        held |= {f"memory of {n}": [m] for n, memory in self.memories.items() if (m := memory.state()) is not None}
+        held["means"] = list(self.means.state().values())
+        scaler = self.accelerator.scaler
+        if scaler is not None:  # 0 has no inverse
+            held["loss scaler"] = [1 / torch.tensor(scaler.get_scale()), torch.tensor(scaler.get_scale())]
+        return [name for name, tensors in held.items() if not all(bool(tensor.isfinite().all()) for tensor in tensors)]
 
     def _adam(self, networks: tuple[nn.Module, nn.Module], learning_rate: float) -> Adam:
         optimizer = self.settings.optimizer
@@ -68,15 +88,16 @@ class Learner:
             group["initial_lr"] = learning_rate
         return adam
 
-    def take_step(self, batches: Iterator[Batch], factor: float) -> Losses:
+    def take_step(self, batches: Iterator[Batch], factor: float) -> Taken:
         """One update of all networks from the next batch (or batches, if accumulating).
 
-        The learning rates are their initial ones times `factor`. Returns the mean losses, which `means` takes in too.
+        The learning rates are their initial ones times `factor`. If anything is not finite on any process, the step is
+        counted but changes no weight, average or memory on any of them. Otherwise `means` takes in its mean losses.
         """
         total: Losses = {}
         passes = self.settings.compute.accumulate
         for part in range(passes):
-            batch = Batch(*(images.to(self.accelerator.device, non_blocking=True) for images in next(batches)))
+            batch = next(batches).to(self.accelerator.device)
             number = self.step * passes + part
             # One context around everything: with two, Accelerate would count each pass twice.
             with self.accelerator.accumulate(*self.nets):
@@ -88,18 +109,58 @@ class Learner:
                     self.accelerator.backward,
                 )
             total = {name: total.get(name, 0.0) + loss / passes for name, loss in losses.items()}
-        self._descend(factor)
+        total |= self._gradient_norms()
+        troubles = self._look(total)
+        if troubles:
+            self._skip(troubles)
+        else:
+            self._descend(factor)
+            self.means.add(total)
+            for memory in self.memories.values():
+                memory.settle()
         self.step += 1
-        for name, average in self.averages.items():
-            average.update(getattr(self.bare, name), self.step)
-        self.means.add(total)
-        return total
+        if not troubles:
+            for name, average in self.averages.items():
+                average.update(getattr(self.bare, name), self.step)
+        return Taken(total, troubles)
 
     def _remember(self, fakes: Fakes, number: int) -> Fakes:
         return Fakes(
             paintings=self.memories["paintings"].exchange(fakes.paintings, number),
             photos=self.memories["photos"].exchange(fakes.photos, number),
         )
+
+    def _gradient_norms(self) -> Losses:
+        """The norm of all gradients of each optimizer, scaled back (fp16).
+
+        It overflows where Adam's squares would, so a finite norm is safe to step with.
+        """
+        scaler, norms = self.accelerator.scaler, {}
+        for name, optimizer in self.optimizers.items():
+            if scaler is not None:
+                scaler.unscale_(optimizer)
+            found = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            norms[GRADIENT + name] = nn.utils.get_total_norm(found)
+        return norms
+
+    def _look(self, numbers: Losses) -> list[Trouble]:
+        """What is wrong on any process; the same list on all."""
+        plain = dict(zip(numbers, torch.stack(list(numbers.values())).tolist(), strict=True))
+        scaler = self.accelerator.scaler
+        troubles = self.guard.look(plain, scaler.get_scale() if scaler else None)
+        if any(self.processes.most(bool(troubles))):
+            return sorted(set(self.processes.collect(troubles)))
+        self.guard.take(plain)
+        return []
+
+    def _skip(self, troubles: list[Trouble]) -> None:
+        self.guard.skip(troubles)
+        for memory in self.memories.values():
+            memory.take_back()
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.update()  # lowers the scale for what `unscale_` found
 
     def _descend(self, factor: float) -> None:
         """Update all four networks, with one update of the loss scaler (fp16) for the two optimizers."""
@@ -114,45 +175,6 @@ class Learner:
             optimizer.zero_grad(set_to_none=True)
         if scaler is not None:
             scaler.update()
-
-    def tensors(self) -> dict[str, Tensors]:
-        """What a checkpoint holds, by file: the main process writes the networks, each process what is its own."""
-        rank = self.accelerator.process_index
-        remembered = {name: state for name, memory in self.memories.items() if (state := memory.state()) is not None}
-        files: dict[str, Tensors] = {f"replay-{rank}": remembered, f"means-{rank}": self.means.state()}
-        if self.accelerator.is_main_process:
-            files |= {name: dict(net.state_dict()) for name, net in self.bare._asdict().items()}
-            files |= {f"average-{name}": dict(average.network.state_dict()) for name, average in self.averages.items()}
-            files |= {f"adam-{name}": _adam_tensors(adam) for name, adam in self.optimizers.items()}
-        return files
-
-    def facts(self) -> dict[str, Any]:
-        """What a checkpoint holds beside tensors."""
-        scaler = self.accelerator.scaler
-        return {"processes": self.accelerator.num_processes, "scaler": scaler.state_dict() if scaler else None}
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Become what was saved. Raises ValueError if it was saved by another number of processes."""
-        processes = checkpoint.facts["processes"]
-        if processes != self.accelerator.num_processes:
-            raise ValueError(
-                f"{checkpoint.path} was written by {processes} process(es), this run has "
-                f"{self.accelerator.num_processes}; go on with --num_processes {processes}"
-            )
-        for name, net in self.bare._asdict().items():
-            net.load_state_dict(checkpoint.tensors(name))
-        for name, average in self.averages.items():
-            average.network.load_state_dict(checkpoint.tensors(f"average-{name}"))
-        for name, adam in self.optimizers.items():
-            _restore_adam(adam, checkpoint.tensors(f"adam-{name}"))
-        remembered = checkpoint.tensors(f"replay-{self.accelerator.process_index}")
-        for name, pictures in remembered.items():
-            self.memories[name].restore(pictures.to(self.accelerator.device))
-        sums = checkpoint.tensors(f"means-{self.accelerator.process_index}")
-        self.means.restore({name: total.to(self.accelerator.device) for name, total in sums.items()})
-        if self.accelerator.scaler is not None and checkpoint.facts["scaler"]:
-            self.accelerator.scaler.load_state_dict(checkpoint.facts["scaler"])
-        self.step = checkpoint.facts["step"]
 
 
 def build_networks(settings: Settings) -> Networks:
@@ -175,15 +197,5 @@ def build_networks(settings: Settings) -> Networks:
     return nets
 
 
-def _adam_tensors(adam: Adam) -> Tensors:
-    return {
-        f"{place}.{name}": value for place, state in adam.state_dict()["state"].items() for name, value in state.items()
-    }
-
-
-def _restore_adam(adam: Adam, tensors: Tensors) -> None:
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, value in tensors.items():
-        place, name = key.split(".", 1)
-        state.setdefault(int(place), {})[name] = value
-    adam.load_state_dict({"state": state, "param_groups": adam.state_dict()["param_groups"]})
+def _moments(adam: Adam) -> list[torch.Tensor]:
+    return [value for state in adam.state.values() for value in state.values()]

@@ -1,42 +1,60 @@
-"""The story of a run."""
+"""A run from its folder to its painter: opened, gone on with, told (story.py), handed over."""
 
+import os
 import time
 import warnings
-from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext, suppress
 
 import torch
+import torch.utils.deterministic
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
+from accelerate.utils import DistributedDataParallelKwargs
 
-from cyclestyle.config import ComputeSettings, Settings
-from cyclestyle.data.folders import Sets, find_sets
-from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures, build_loader
-from cyclestyle.images import Images, fit, load, to_images
+from cyclestyle.config import ComputeSettings, Settings, contradictions, seconds, write_settings
+from cyclestyle.data.folders import Sets, find_roots
+from cyclestyle.files import write_text, writing_to
 from cyclestyle.launch import must_be_together, wants_cpu
-from cyclestyle.networks.painter import PainterCard, save_painter
-from cyclestyle.progress import Progress
-from cyclestyle.runs import RunFolder, open_run
-from cyclestyle.training.checkpoints import last_checkpoint, save_checkpoint
-from cyclestyle.training.journal import Journal, sample_sheet
+from cyclestyle.processes import Processes
+from cyclestyle.runs import RunFolder, held_run, write_provenance
+from cyclestyle.stopping import StopRequest
+from cyclestyle.training.checkpoints import Checkpoint, last_checkpoint
+from cyclestyle.training.journal import read_lines
 from cyclestyle.training.learner import Learner
-from cyclestyle.training.schedule import Schedule, plan
+from cyclestyle.training.pictures import Choice, choose, provenance_of, still_there
+from cyclestyle.training.reserve import time_to_paint
+from cyclestyle.training.saved import Facts, read_facts, restore
+from cyclestyle.training.schedule import Budgeted, Planned, plan
+from cyclestyle.training.story import Story
 
 
-def learn(settings: Settings) -> RunFolder:
-    """Train to the end of the schedule, from the last checkpoint if there is one. Returns the run's folder."""
+def learn(settings: Settings, *, strict: bool = False, stop: StopRequest | None = None) -> RunFolder:
+    """Train to the end of the schedule, from the last checkpoint if there is one. Returns the run's folder.
+
+    Pictures that cannot be used are left out; `strict` refuses them. Raises Stopped if `stop` was asked, once all is
+    saved; ValueError or OSError, in a sentence, for what people can mend.
+    """
+    began = time.monotonic()
     accelerator = _accelerator(settings.compute)
-    sets = find_sets(settings.data)
-    run = _open(settings, sets, accelerator)
-    learner = Learner(settings, accelerator)
-    schedule = plan(settings.schedule, len(sets.photos), learner.pairs)
-    checkpoint = last_checkpoint(run.checkpoints, accelerator.print)
-    if checkpoint is not None:
-        learner.restore(checkpoint)
-        _hand_over(run, learner)  # a process that was killed may have saved the one and not the other
-    accelerator.print(_opening(settings, sets, schedule, learner, accelerator))
-    if learner.step < schedule.steps:
-        _go_through(run, learner, sets, schedule)
-    accelerator.print(f"finished: {schedule.steps:,} steps; painter {run.painter()}, samples {run.sample(0).parent}")
+    processes = Processes.join()
+    find_roots(settings.data)  # refused before anything is made
+    with nullcontext(stop) if stop else StopRequest() as asked, ExitStack() as until_the_end:
+        checkpoint = _open(settings, accelerator, processes, until_the_end)
+        choice = _pictures(settings, checkpoint, accelerator, processes, asked, strict=strict)
+        run, sets = RunFolder(settings.run), choice.sets(find_roots(settings.data))
+        learner = Learner(settings, accelerator, processes)
+        facts = restore(learner, checkpoint) if checkpoint else None
+        schedule, used = _schedule(run, sets, learner, facts)
+        if isinstance(schedule, Planned) and learner.step > schedule.steps:
+            raise ValueError(
+                f"{settings.run} holds {learner.step:,} steps, more than the {schedule.steps:,} of its schedule"
+            )
+        story = Story(run, sets, learner, schedule, asked, choice.fingerprints(), began - used)
+        accelerator.print(_opening(settings, sets, story, facts))
+        story.tell()
+        accelerator.print(f"finished: {learner.step:,} steps; painter {run.painter()}, samples {run.sample(0).parent}")
+        if processes.main and (better := story.better()) is not None:
+            accelerator.print(f"nearer to the paintings came {better}; `cyclestyle translate` takes it as a run")
+        processes.wait()
     accelerator.end_training()
     return run
 
@@ -44,153 +62,154 @@ def learn(settings: Settings) -> RunFolder:
 def _accelerator(compute: ComputeSettings) -> Accelerator:
     # The successor of `broadcast_buffers` does something else; Accelerate does not know it yet.
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
+    if compute.exact and not wants_cpu():  # the processor's operations are exact as they are
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA begins
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[missing-attribute] - slow
+    precision = _best_precision() if compute.mixed_precision == "auto" else compute.mixed_precision
+    if precision == "fp16" and (wants_cpu() or not torch.cuda.is_available()):
+        raise ValueError("fp16 needs a GPU; give --compute.mixed-precision bf16 or no")
     accelerator = Accelerator(
         cpu=wants_cpu(),
-        mixed_precision=compute.mixed_precision,
+        mixed_precision=precision,
         gradient_accumulation_steps=compute.accumulate,
         # No network has statistics to share; spectral norm's vectors follow from the weights.
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
     must_be_together(accelerator.num_processes)
-    if compute.mixed_precision == "fp16" and accelerator.scaler is None:
-        raise ValueError("fp16 needs a GPU; give --compute.mixed-precision bf16 or no")
     return accelerator
 
 
-def _open(settings: Settings, sets: Sets, accelerator: Accelerator) -> RunFolder:
-    """The main process opens the folder; what it refuses, all refuse."""
-    refusal: list[str | None] = [None]
-    if accelerator.is_main_process:
-        try:
-            open_run(settings, sets)
-        except (ValueError, OSError) as error:
-            refusal = [str(error)]
-    broadcast_object_list(refusal)
-    if refusal[0] is not None:
-        raise ValueError(refusal[0])
-    return RunFolder(settings.run)
+def _best_precision() -> str:
+    """bf16 where the device computes it itself; older cards only imitate it."""
+    if wants_cpu() or not torch.cuda.is_available():
+        return "no"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
 
 
-def _opening(settings: Settings, sets: Sets, schedule: Schedule, learner: Learner, accelerator: Accelerator) -> str:
-    """The first line that people see."""
-    begin = f"going on at step {learner.step:,} of" if learner.step else "training for"
-    return (
-        f"{begin} {schedule.steps:,} steps on {len(sets.photos):,} photos and {len(sets.paintings):,} paintings "
-        f"at {settings.data.crop} px, {accelerator.num_processes} x {accelerator.device.type}, "
-        f"precision {'fp32' if settings.compute.mixed_precision == 'no' else settings.compute.mixed_precision}; "
-        f"everything goes to {settings.run}"
-    )
+def _open(
+    settings: Settings, accelerator: Accelerator, processes: Processes, until_the_end: ExitStack
+) -> Checkpoint | None:
+    """Hold the run's folder, and find what to go on from; what the main process refuses, all refuse."""
+    found: Checkpoint | None = None
+    with processes.all_or_none():
+        if processes.main:
+            with writing_to(settings.run):
+                run = until_the_end.enter_context(held_run(settings.run))
+            found = last_checkpoint(run.checkpoints, accelerator.print)
+            if found is not None:
+                _must_agree(found, settings)
+    return processes.told(found)
 
 
-def _go_through(run: RunFolder, learner: Learner, sets: Sets, schedule: Schedule) -> None:
-    """Every step that is left."""
-    settings, accelerator, report = learner.settings, learner.accelerator, learner.settings.report
-    main = accelerator.is_main_process
-    samples = _sample_pictures(sets, settings, accelerator) if main else None
-    journal = Journal(run, start=learner.step, complain=accelerator.print) if main else None
-    began, begun_at = time.monotonic(), learner.step
-    pairs = learner.pairs
-    batches = _batches(learner, sets, schedule)
-
-    with Progress("training", schedule.steps, unit="steps", done=learner.step, show=main) as progress:
-        while learner.step < schedule.steps:
-            factor = schedule.factor(learner.step)
-            learner.take_step(batches, factor)
-            step, last = learner.step, learner.step == schedule.steps
-
-            if step % report.log_every == 0 or last:
-                rate = (step - begun_at) * pairs / (time.monotonic() - began)
-                began, begun_at = time.monotonic(), step
-                losses = learner.means.take(lambda values: accelerator.reduce(values, reduction="mean"))
-                if journal is not None:
-                    facts = {
-                        "epoch": step * pairs / len(sets.photos),
-                        "learning_rate": settings.optimizer.learning_rate * factor,
-                        "pairs_per_second": rate,
-                    }
-                    journal.write(step, losses | facts)
-                progress.advance(0, note=_summary(losses))
-            if journal is not None and samples is not None and (step % report.sample_every == 0 or last):
-                paint, unpaint = (learner.averages[name].network for name in ("paint", "unpaint"))
-                journal.show(step, sample_sheet(paint, unpaint, *samples))
-            if step % report.checkpoint_every == 0 or last:
-                _save(run, learner)
-            progress.advance()
-    if journal is not None:
-        journal.close()
-
-
-def _summary(losses: dict[str, float]) -> str:
-    """Three numbers for the progress line: how well the fakes do, and how well round trips end."""
-    fool = losses["fool/painting"] + losses["fool/photo"]
-    judged = sum(value for name, value in losses.items() if name.startswith(("real/", "fake/")))
-    return f"fool {fool:.2f} judge {judged:.2f} cycle {losses['cycle/photo'] + losses['cycle/painting']:.2f}"
-
-
-def _batches(learner: Learner, sets: Sets, schedule: Schedule) -> Iterator[Batch]:
-    """This process's batches from the learner's step to the end."""
-    settings, accelerator = learner.settings, learner.accelerator
-    passes = settings.compute.accumulate
-    places = Places(
-        learner.step * passes,
-        schedule.steps * passes,
-        batch=settings.data.batch,
-        rank=accelerator.process_index,
-        processes=accelerator.num_processes,
-    )
-    pictures = UnpairedPictures(sets, settings.data, settings.seed)
-    return iter(build_loader(pictures, places, settings.data, pin=accelerator.device.type == "cuda"))
-
-
-def _sample_pictures(sets: Sets, settings: Settings, accelerator: Accelerator) -> tuple[Images, Images] | None:
-    """The same photos and paintings every time: spread over the test set, or over the training set if there is none.
-
-    None if one of them cannot be read: samples are for looking, and can never stop a run.
-    """
-    both = sets.test_photos or sets.photos, sets.test_paintings or sets.paintings
-    count = min(settings.report.samples, *map(len, both))
-    try:
-        chosen = [
-            to_images(
-                [fit(load(pictures[index * len(pictures) // count]), settings.data.crop) for index in range(count)]
-            )
-            for pictures in both
-        ]
-    except (ValueError, OSError) as error:
-        accelerator.print(f"no samples will be shown: {error}")
-        return None
-    return chosen[0].to(accelerator.device), chosen[1].to(accelerator.device)
-
-
-def _save(run: RunFolder, learner: Learner) -> None:
-    """A checkpoint for us, and the two painters for users. Raises ValueError if there is nothing worth saving."""
-    accelerator, settings = learner.accelerator, learner.settings
-    if not learner.is_finite():  # all processes hold the same weights, so all come to the same
+def _must_agree(checkpoint: Checkpoint, settings: Settings) -> None:
+    different = contradictions(read_facts(checkpoint).settings, settings)
+    if different:
         raise ValueError(
-            f"the weights are no longer finite numbers at step {learner.step:,}; the checkpoints before it are kept; "
-            "lower --optimizer.learning-rate, or give --compute.mixed-precision no, and choose another --run"
+            f"{settings.run} holds a run with other settings ({'; '.join(different)}); "
+            "go on with those, or choose another folder with --run"
         )
-    save_checkpoint(
-        run.checkpoints,
-        learner.step,
-        learner.tensors(),
-        learner.facts(),
-        keep=settings.report.keep,
-        main=accelerator.is_main_process,
-        barrier=accelerator.wait_for_everyone,
+
+
+def _pictures(
+    settings: Settings,
+    checkpoint: Checkpoint | None,
+    accelerator: Accelerator,
+    processes: Processes,
+    stop: StopRequest,
+    *,
+    strict: bool,
+) -> Choice:
+    """The pictures that the run was begun with, or now begins with, written down in its folder."""
+    run = RunFolder(settings.run)
+    expected = read_facts(checkpoint).pictures if checkpoint else None
+    choice = recorded = processes.told(_recorded(run)) if expected else None
+    if choice is not None and choice.fingerprints() == expected:
+        with processes.all_or_none():
+            lost = still_there(choice, settings.data)
+        for sentence in lost[:10]:
+            accelerator.print(f"{sentence}; others will stand in for it")
+        if len(lost) > 10:
+            accelerator.print(f"... and {len(lost) - 10} more")
+    else:
+        choice, recorded = choose(settings.data, processes, stop), None
+        _must_be_those(expected, choice, settings)
+    with processes.all_or_none():
+        if strict and any(choice.unusable.values()):
+            raise ValueError(f"{choice.told(run.pictures)}\nand --strict refuses that")
+        if processes.main:
+            with writing_to(settings.run):
+                if recorded is None:
+                    write_text(run.pictures, choice.as_json())
+                if checkpoint is None:
+                    write_provenance(run, settings, provenance_of(choice))
+                write_text(run.config, write_settings(settings))
+    if told := choice.told(run.pictures):
+        accelerator.print(told)
+    return choice
+
+
+def _recorded(run: RunFolder) -> Choice | None:
+    try:
+        return Choice.from_json(run.pictures.read_text(encoding="utf-8"))
+    except (ValueError, OSError):  # then they are looked through again
+        return None
+
+
+def _must_be_those(expected: dict[str, str] | None, choice: Choice, settings: Settings) -> None:
+    found = choice.fingerprints()
+    other = [name for name in found if expected and expected.get(name) != found[name]]
+    if other:
+        raise ValueError(
+            f"{settings.run} holds a run on other pictures ({', '.join(other)}: not the pictures that it was begun "
+            "with); go on with those, or choose another folder with --run"
+        )
+
+
+def _schedule(run: RunFolder, sets: Sets, learner: Learner, facts: Facts | None) -> tuple[Planned | Budgeted, float]:
+    """How long the run is, and for how many seconds it was trained before."""
+    settings, processes = learner.settings, learner.processes
+    saved = facts.budget if facts else {}
+    used = processes.told(max(saved.get("used", 0.0), _told_pace(run) if facts else 0.0))
+    if settings.schedule.budget is None:
+        return plan(settings.schedule, len(sets.photos), learner.pairs), used
+    reserve = processes.most(time_to_paint(learner, sets.photos))[0]
+    total = seconds(settings.schedule.budget)
+    if total <= reserve:
+        raise ValueError(
+            f"a budget of {settings.schedule.budget} leaves no time to train: painting and zipping "
+            f"{len(sets.photos):,} photos takes about {reserve / 60:.0f} minutes here"
+        )
+    return Budgeted(total - reserve, used, saved.get("rate", 1.0), over=bool(saved.get("over"))), used
+
+
+def _told_pace(run: RunFolder) -> float:
+    """Seconds up to the last line on the pace, which reaches further than the last checkpoint; 0 if there is none."""
+    with suppress(OSError):
+        told = [line.get("seconds") for line in read_lines(run.pace)]
+        return max((float(value) for value in told if isinstance(value, (int, float))), default=0.0)
+    return 0.0
+
+
+def _opening(settings: Settings, sets: Sets, story: Story, facts: Facts | None) -> str:
+    """The first line that people see."""
+    learner, schedule = story.learner, story.schedule
+    accelerator = learner.accelerator
+    begin = f"going on at step {learner.step:,}, " if learner.step else ""
+    length = f"for {settings.schedule.budget}" if isinstance(schedule, Budgeted) else f"for {schedule.steps:,} steps"
+    precision = _named(accelerator.mixed_precision)
+    changed = (
+        f" (begun in {_named(facts.precision)})" if facts and facts.precision != accelerator.mixed_precision else ""
     )
-    _hand_over(run, learner)
+    return (
+        f"{begin}training {length} on {len(sets.photos):,} photos and {len(sets.paintings):,} paintings "
+        f"at {settings.data.crop} px, {accelerator.num_processes} x {accelerator.device.type}, "
+        f"precision {precision}{changed}; everything goes to {settings.run}"
+    )
 
 
-def _hand_over(run: RunFolder, learner: Learner) -> None:
-    """The two painters, with averaged weights."""
-    settings = learner.settings
-    if learner.accelerator.is_main_process:
-        for name, direction in (("paint", "photo to painting"), ("unpaint", "painting to photo")):
-            card = PainterCard(
-                direction=direction, generator=settings.generator, side=settings.data.crop, step=learner.step
-            )
-            save_painter(learner.averages[name].network, card, run.painter(back=name == "unpaint"))
+def _named(precision: str) -> str:
+    return "fp32" if precision == "no" else precision
 
 
 def parameters_agree(learner: Learner) -> bool:

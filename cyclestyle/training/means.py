@@ -20,7 +20,9 @@ class Means:
         self.count += 1
 
     def take(self, reduce: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
-        """The means, averaged over processes by `reduce`; counting begins anew."""
+        """The means, averaged over processes by `reduce`; counting begins anew. Empty if nothing was added."""
+        if not self.count:
+            return {}
         names = sorted(self.sums)
         means = reduce(torch.stack([self.sums[name] for name in names]) / self.count).tolist()
         self.sums, self.count = {}, 0

@@ -1,31 +1,98 @@
 """How long a run is, and how large its steps are."""
 
 import math
-from typing import NamedTuple
+from collections import deque
+from typing import Protocol
 
 from cyclestyle.config import ScheduleSettings
 
 
-class Schedule(NamedTuple):
-    """A length and a decay, both in steps."""
-
-    steps: int
-    decay: int
+class Schedule(Protocol):
+    """What the story of a run asks before each step."""
 
     def factor(self, step: int) -> float:
-        """What the learning rate is multiplied with in a step, counted from 0: 1, then falling linearly.
+        """What the learning rate is multiplied with in a step, counted from 0."""
+        ...
 
-        The line meets zero one step after the last, so no step is taken with a rate of zero.
-        """
+    def last(self, step: int) -> int:
+        """The number of steps after which the run ends, as far as is known after `step` of them."""
+        ...
+
+
+class Planned:
+    """A length and a decay, both in steps: a rate of 1, then falling linearly.
+
+    The line meets zero one step after the last, so no step is taken with a rate of zero.
+    """
+
+    def __init__(self, steps: int, decay: int) -> None:
+        self.steps, self.decay = steps, decay
+
+    def factor(self, step: int) -> float:
         return min(1.0, (self.steps - step) / (self.decay + 1))
 
+    def last(self, step: int) -> int:
+        return self.steps
 
-def plan(settings: ScheduleSettings, photos: int, pairs_per_step: int) -> Schedule:
+
+def plan(settings: ScheduleSettings, photos: int, pairs_per_step: int) -> Planned:
     """Turn the settings' epochs or steps into steps. A last step that is not full is filled from the next epoch."""
     if settings.steps is not None:
         decay = settings.steps // 2 if settings.decay_steps is None else settings.decay_steps
-        return Schedule(settings.steps, decay)
+        return Planned(settings.steps, decay)
     assert settings.epochs is not None
     decay_epochs = settings.epochs / 2 if settings.decay_epochs is None else settings.decay_epochs
     steps = math.ceil(settings.epochs * photos / pairs_per_step)
-    return Schedule(steps, min(steps, round(decay_epochs * photos / pairs_per_step)))
+    return Planned(steps, min(steps, round(decay_epochs * photos / pairs_per_step)))
+
+
+class Budgeted:
+    """A length in seconds: a rate of 1 for the first half, then falling to zero until the time is over.
+
+    How many steps are left is estimated anew after each of them from the pace of the last ones, checkpoints and samples
+    included. With n left, the rate is n / (n + 1) of the one before: a straight line to zero at a steady pace, and zero
+    at the end at any.
+    """
+
+    WINDOW = 200
+    """Steps from which the pace is taken."""
+
+    def __init__(self, seconds: float, used: float = 0.0, rate: float = 1.0, *, over: bool = False) -> None:
+        """`seconds` for training; of them, `used` in earlier sessions, after which the factor was `rate`.
+
+        `over`: it had ended. The seconds that are left then were too few for a step.
+        """
+        self.seconds, self.used, self.rate, self.over = seconds, used, rate, over
+        self._ends: deque[float] = deque(maxlen=self.WINDOW)  # when the last steps ended
+        self._left: int | None = None
+
+    def note(self, used: float) -> None:
+        """Take in that a step has ended after `used` seconds of the run."""
+        self.used = used
+        self._ends.append(used)
+        self._left = None
+
+    def left(self) -> int:
+        """Steps that still fit."""
+        if self.over:
+            return 0
+        if self._left is None:
+            if len(self._ends) < 2:  # two steps are taken to find the pace
+                self._left = 1 if self.used < self.seconds else 0
+            else:
+                pace = max((self._ends[-1] - self._ends[0]) / (len(self._ends) - 1), 1e-6)
+                self._left = max(0, int((self.seconds - self.used) / pace))
+            self.over = self._left == 0
+        return self._left
+
+    def factor(self, step: int) -> float:
+        if len(self._ends) >= 2 and self.used >= self.seconds / 2:
+            self.rate *= self.left() / (self.left() + 1)
+        return self.rate
+
+    def last(self, step: int) -> int:
+        return step + self.left()
+
+    def state(self) -> dict[str, float]:
+        """What a checkpoint holds of it."""
+        return {"used": self.used, "rate": self.rate, "over": float(self.over)}

@@ -1,0 +1,77 @@
+"""Batches that do not end when a process that loads pictures dies."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+from cyclestyle.data.unpaired import Batch
+
+RESTARTS = 3
+"""Times in a row that loading is begun again for one batch."""
+
+
+class Feed:
+    """An iterator over batches, begun again at the same place if its processes die.
+
+    What stands at a place is counted, not remembered, so the batches are the same ones.
+    """
+
+    def __init__(self, begin: Callable[[int], Iterator[Batch]], first: int, complain: Callable[[str], None]) -> None:
+        """`begin(n)` gives the batches from the n-th on; `first` is where to begin."""
+        self.begin, self.complain = begin, complain
+        self.number = first
+        self.lost: list[str] = []
+        """Sentences on pictures that could not be read."""
+        self.batches: Iterator[Batch] | None = None
+
+    def _begin(self) -> Iterator[Batch]:
+        # PyTorch raises the death of a loader in the midst of whatever is going on, a save or an update. It is found
+        # out all the same when the next batch is asked for.
+        if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+            return self.begin(self.number)
+        before = signal.getsignal(signal.SIGCHLD)
+        batches = self.begin(self.number)
+        signal.signal(signal.SIGCHLD, before)
+        return batches
+
+    def close(self) -> None:
+        """End the processes that load pictures. Left to chance, PyTorch waits ten seconds for each of them."""
+        end = getattr(self.batches, "_shutdown_workers", None)
+        self.batches = None
+        if end is not None:
+            end()
+
+    def __iter__(self) -> "Feed":
+        return self
+
+    def __next__(self) -> Batch:
+        for _ in range(RESTARTS):
+            if self.batches is None:
+                self.batches = self._begin()
+            try:
+                batch = next(self.batches)
+            except (RuntimeError, OSError, EOFError) as error:
+                if not _is_death(error):
+                    raise
+                self.complain(f"a process that loads pictures died ({_reason(error)}); loading begins again there")
+                self.batches = None
+            else:
+                self.number += 1
+                self.lost += batch.lost
+                return batch
+        raise ValueError(
+            f"processes that load pictures died {RESTARTS} times in a row; give --data.workers 0, "
+            "or more memory (in a container, more of /dev/shm)"
+        )
+
+
+def _is_death(error: Exception) -> bool:
+    """Whether a loader died, and nothing was raised inside one: a batch on its way then breaks off anywhere."""
+    if "Original Traceback" in str(error):  # of a worker that lives
+        return False
+    return "DataLoader worker (pid" in str(error) or isinstance(error, (ConnectionError, EOFError, FileNotFoundError))
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).split(". ")[0].split("\n")[0]
+    return text.replace("DataLoader worker ", "").strip() or type(error).__name__

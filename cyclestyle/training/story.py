@@ -1,0 +1,308 @@
+"""The story of a run: step by step, what is told, shown, saved and judged on the way, and when it ends."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from cyclestyle.data.folders import Sets
+from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures, build_loader
+from cyclestyle.files import reason, written_aside
+from cyclestyle.images import Images, fit, load, to_images
+from cyclestyle.progress import Progress
+from cyclestyle.runs import RunFolder
+from cyclestyle.stopping import Stopped, StopRequest
+from cyclestyle.training.checkpoints import prune, save_checkpoint, steps
+from cyclestyle.training.feed import Feed
+from cyclestyle.training.journal import Journal, sample_sheet
+from cyclestyle.training.judge import Judge
+from cyclestyle.training.learner import Learner, Taken
+from cyclestyle.training.saved import facts, files, painters
+from cyclestyle.training.schedule import Budgeted, Planned
+from cyclestyle.training.score import CHANCE
+
+NO_END = 1 << 40
+"""Passes; loaders need a number, and a budget of time has none."""
+
+
+class Story:
+    """What happens from the learner's step to the end of the schedule."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        sets: Sets,
+        learner: Learner,
+        schedule: Planned | Budgeted,
+        stop: StopRequest,
+        pictures: dict[str, str],
+        began: float,
+    ) -> None:
+        """`pictures`: the fingerprints of both sets. `began`: when the run would have begun (in monotonic seconds), had
+        it never been interrupted."""
+        self.run, self.sets, self.learner, self.schedule, self.stop = run, sets, learner, schedule, stop
+        self.pictures, self.began = pictures, began
+        self.settings, self.report = learner.settings, learner.settings.report
+        self.processes, self.accelerator = learner.processes, learner.accelerator
+        self.journal: Journal | None = None
+        self.judge: Judge | None = None
+        self.samples: tuple[Images, Images] | None = None
+        self.unpaired = UnpairedPictures(sets, self.settings.data, self.settings.seed)
+        self.spoken = time.monotonic(), learner.step  # when, and at which step, the pace was last told
+        self.known_as_lost: set[str] = set()
+        self.rung: set[str] = set()  # kinds of alarms that were said
+        self.saved = learner.step  # the step of the last checkpoint
+
+    @property
+    def step(self) -> int:
+        return self.learner.step
+
+    @property
+    def over(self) -> bool:
+        return self.step >= self.schedule.last(self.step)
+
+    def tell(self) -> None:
+        """Every step that is left."""
+        end = self.schedule.last(self.step)
+        with Progress("training", end, unit="steps", done=self.step, show=self.processes.main) as self.progress:
+            self._prepare()
+            feed = Feed(self._batches, self.step * self.settings.compute.accumulate, self.progress.say)
+            try:
+                self._go_on()
+                while not self.over:
+                    self._advance(feed)
+            finally:
+                feed.close()
+                if self.journal is not None:
+                    self.journal.close()
+
+    def _advance(self, feed: Feed) -> None:
+        """One step, and what is due after it."""
+        taken = self.learner.take_step(feed, self.schedule.factor(self.step))
+        asked = self._agree()
+        self._tell(taken, feed)
+        if asked:
+            self._end_early()
+        self._show()
+        if self.step % self.report.checkpoint_every == 0 or self.over:
+            self._save()
+            self._judge()
+            if self.processes.most(self.stop.asked is not None)[0]:  # it may not have been judged for that
+                self._end_early()
+        self.progress.total = self.schedule.last(self.step)
+        self.progress.advance()
+
+    def _prepare(self) -> None:
+        """What only the main process does: writing and judging."""
+        if not self.processes.main:
+            return
+        self.journal = Journal(self.run, start=self.step, complain=self.progress.say)
+        paintings = self.sets.test_paintings or self.sets.paintings
+        photos = self.sets.test_photos or self.sets.photos
+        few = [self._spread(paths, self.report.samples) for paths in (photos, paintings)]
+        if shown := min(map(len, few)):
+            self.samples = few[0][:shown], few[1][:shown]
+        many = [self._spread(paths, self.report.judge) for paths in (photos, paintings)]
+        if min(map(len, many)) >= 2:
+            self.judge = Judge(many[0], many[1])
+
+    def _go_on(self) -> None:
+        """Hand over and judge what an interrupted run may have saved and no more."""
+        if self.step:
+            self._hand_over()
+            self._show()
+            self._judge()
+        if self.processes.most(self.stop.asked is not None)[0]:
+            self._end_early()
+
+    def _batches(self, first: int) -> Iterator[Batch]:
+        """This process's batches from a pass on."""
+        budgeted = isinstance(self.schedule, Budgeted)
+        last = NO_END if budgeted else self.schedule.last(self.step) * self.settings.compute.accumulate
+        data = self.settings.data
+        places = Places(first, last, batch=data.batch, rank=self.processes.rank, processes=self.processes.count)
+        pin = self.accelerator.device.type == "cuda"
+        return iter(build_loader(self.unpaired, places, data, pin=pin))
+
+    def _agree(self) -> bool:
+        """Whether any process was asked to stop; and what time it is, for a budget, on the slowest clock."""
+        asked, used = self.processes.most(self.stop.asked is not None, time.monotonic() - self.began)
+        if isinstance(self.schedule, Budgeted):
+            self.schedule.note(used)
+        return bool(asked)
+
+    def _tell(self, taken: Taken, feed: Feed) -> None:
+        """Lines on what happened, on what was lost, on the losses and on the pace."""
+        if taken.troubles:
+            self._skipped(taken)
+        if self.step % self.report.log_every and not self.over:
+            return
+        lost = sorted({*self.processes.collect(feed.lost)} - self.known_as_lost)
+        feed.lost.clear()
+        self.known_as_lost |= {*lost}
+        losses = self.learner.means.take(lambda values: self.accelerator.reduce(values, reduction="mean"))
+        if self.journal is None:
+            return
+        for sentence in lost:
+            self._say("lost", f"{sentence}; another picture stands in for it")
+        self._write(losses)
+        if self.judge is not None:
+            self._alarm(self.judge.listen(losses, self.settings.objective.adversarial))
+
+    def _write(self, losses: dict[str, float]) -> None:
+        assert self.journal is not None
+        now, (then, at) = time.monotonic(), self.spoken
+        self.spoken = now, self.step
+        factor = self.schedule.rate if isinstance(self.schedule, Budgeted) else self.schedule.factor(self.step - 1)
+        told = {
+            "epoch": self.step * self.learner.pairs / len(self.sets.photos),
+            "learning_rate": self.settings.optimizer.learning_rate * factor,
+            "skipped": self.learner.guard.skipped,
+        }
+        self.journal.write(self.step, losses | told)
+        pace = (self.step - at) * self.learner.pairs / max(now - then, 1e-9)
+        self.journal.pace(self.step, {"pairs_per_second": pace, "seconds": now - self.began})
+        self.progress.advance(0, note=_summary(losses))
+
+    def _skipped(self, taken: Taken) -> None:
+        """Say why a step was not taken, and from which pictures; stop where there is no hope."""
+        learner, reasons = self.learner, "; ".join(trouble.text for trouble in taken.troubles)
+        named = ", ".join(self._names(self.step - 1))
+        if any(trouble.kind != "overflow" for trouble in taken.troubles):
+            self._say("skipped", f"step {self.step:,} was skipped: {reasons}; its pictures: {named}")
+        broken = sorted({*self.processes.collect(learner.not_finite() if learner.guard.broken_in_a_row else [])})
+        if broken or learner.guard.hopeless:
+            first = f"{', '.join(broken)} hold numbers that are not finite" if broken else f"{reasons}, again and again"
+            raise ValueError(
+                f"stopped at step {self.step:,}: {first}. {self._kept()}; to get past this, choose another --run with "
+                "a lower --optimizer.learning-rate, or --compute.mixed-precision no"
+            )
+
+    def _names(self, number: int) -> list[str]:
+        """The pictures of a step, of all processes: they follow from its number. At most the first eight pairs."""
+        first = number * self.learner.pairs
+        pairs = [self.unpaired.names(place) for place in range(first, first + min(self.learner.pairs, 8))]
+        more = [f"and {self.learner.pairs - 8} more pairs"] if self.learner.pairs > 8 else []
+        return [f"{photo} with {painting}" for photo, painting in pairs] + more
+
+    def _kept(self) -> str:
+        if not self.run.checkpoints.is_dir():
+            return f"{self.run.path} is gone"
+        kept = steps(self.run.checkpoints)
+        return f"The checkpoint {kept[-1].name} is whole" if kept else "There is no checkpoint yet"
+
+    def _say(self, event: str, sentence: str) -> None:
+        self.progress.say(sentence)
+        if self.journal is not None:
+            self.journal.tell(self.step, event, said=sentence)
+
+    def _end_early(self) -> None:
+        """Save, and leave."""
+        why, told = self.stop.asked or "another process was asked to stop", "nothing was learnt yet"
+        if self.step:
+            if self.step != self.saved:
+                self._save()
+            told = f"all is saved at step {self.step:,} of {self.schedule.last(self.step):,}"
+        raise Stopped(f"stopped ({why}): {told}; the same command goes on from there")
+
+    def _save(self) -> None:
+        """A checkpoint for us, and the two painters for users. Raises ValueError if there is nothing worth saving."""
+        broken = sorted({*self.processes.collect(self.learner.not_finite())})
+        if broken:
+            raise ValueError(
+                f"{', '.join(broken)} hold numbers that are no longer finite at step {self.step:,}. {self._kept()}; "
+                "lower --optimizer.learning-rate, or give --compute.mixed-precision no, and choose another --run"
+            )
+        budget = self.schedule.state() if isinstance(self.schedule, Budgeted) else {}
+        told = facts(self.learner) | {"pictures": self.pictures, "budget": budget}
+        try:
+            save_checkpoint(self.run.checkpoints, self.step, files(self.learner), told, self.processes)
+            self.saved = self.step
+            self._hand_over()
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"step {self.step:,} cannot be saved: {reason(error)}. {self._kept()}; "
+                "once that is mended, the same command goes on from there"
+            ) from None
+
+    def _hand_over(self) -> None:
+        """The two painters, with averaged weights."""
+        with self.processes.all_or_none():
+            if self.processes.main:
+                for name, content in painters(self.learner).items():
+                    with written_aside(self.run.path / name) as aside:
+                        aside.write_bytes(content())
+
+    def _prune(self) -> None:
+        """Remove what need not be kept. If that fails, too many are kept, which is no reason to stop."""
+        if not self.processes.main:
+            return
+        try:
+            prune(self.run.checkpoints / f"step-{self.step:07d}", keep=self.report.keep, best=self._best())
+        except OSError as error:
+            self.progress.say(f"an old checkpoint cannot be removed: {reason(error)}")
+
+    def _best(self) -> int | None:
+        """The step whose checkpoint is there and came nearest to the paintings; of those that nobody can tell apart,
+        the last."""
+        there = {int(path.name.removeprefix("step-")) for path in steps(self.run.checkpoints)}
+        scores = self.journal.scores() if self.journal is not None else {}
+        known = {step: line["distance"] for step, line in scores.items() if line.get("distance") is not None}
+        nearest = min((known[step] for step in there & known.keys()), default=0.0)
+        return max((step for step in there & known.keys() if known[step] <= nearest + CHANCE), default=None)
+
+    def better(self) -> Path | None:
+        """The checkpoint that came nearer to the paintings than the last one, if there is one."""
+        best = self._best()
+        return None if best in {None, self.step} else self.run.checkpoints / f"step-{best:07d}"
+
+    def _show(self) -> None:
+        """Samples, if it is time and they are not there yet."""
+        due = self.step % self.report.sample_every == 0 or self.over
+        if self.journal is None or self.samples is None or not due or self.run.sample(self.step).exists():
+            return
+        paint, unpaint = (self.learner.averages[name].network for name in ("paint", "unpaint"))
+        self.journal.show(self.step, sample_sheet(paint, unpaint, *self.samples))
+
+    def _judge(self) -> None:
+        """How near the paintings it comes, if it is time and not known yet; then only the best and last are kept."""
+        due = self.step % self.report.checkpoint_every == 0 or self.over
+        if due and self.judge is not None and self.journal is not None and self.step not in self.journal.scores():
+            found = self.judge.look(self.learner.averages["paint"].network, lambda: self.stop.asked is not None)
+            if found is not None:
+                self.journal.score(self.step, found.score)
+                if 4 * self.step >= self.schedule.last(self.step):  # at the beginning, much is odd and nothing wrong
+                    self._alarm(found.alarms)
+        self._prune()
+
+    def _alarm(self, alarms: dict[str, str]) -> None:
+        """Keep each alarm, and say it the first time."""
+        for kind, sentence in alarms.items():
+            if kind not in self.rung and self.journal is not None:
+                self.progress.say(f"alarm at step {self.step:,}: {sentence}")
+            if self.journal is not None:
+                self.journal.tell(self.step, "alarm", kind=kind, said=sentence)
+        self.rung |= alarms.keys()
+
+    def _spread(self, paths: Sequence[Path], count: int) -> Images:
+        """Pictures from all over a set, the same every time, as squares; those that cannot be read are passed over."""
+        count = min(count, len(paths))
+        squares = []
+        for index in range(count):
+            try:
+                squares.append(fit(load(paths[index * len(paths) // count]), self.settings.data.crop))
+            except (ValueError, OSError) as error:
+                self.progress.say(f"not among the samples: {error}")
+        side = self.settings.data.crop
+        images = to_images(squares) if squares else torch.empty(0, 3, side, side)
+        return images.to(self.accelerator.device)
+
+
+def _summary(losses: dict[str, float]) -> str:
+    """Three numbers for the progress line: how well the fakes do, and how well round trips end."""
+    if not losses:
+        return "no step was taken"
+    fool = losses["fool/painting"] + losses["fool/photo"]
+    judged = sum(value for name, value in losses.items() if name.startswith(("real/", "fake/")))
+    return f"fool {fool:.2f} judge {judged:.2f} cycle {losses['cycle/photo'] + losses['cycle/painting']:.2f}"
