@@ -15,6 +15,17 @@ def wants_cpu() -> bool:
     return asked or not torch.accelerator.is_available()
 
 
+def restarts_may_hang() -> str | None:
+    """A sentence if a launcher was told to restart processes, and those would look for the ones before them.
+
+    That is pytorch #135712: with the store that torchrun shares with its processes, old addresses stay in it.
+    """
+    restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0"))
+    if restarts > 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        return "--max_restarts: restarted processes may hang; set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for the launcher"
+    return None
+
+
 def must_be_together(found: int) -> None:
     """Raise ValueError if `found` processes met where more were started: they would overwrite each other's files."""
     started = int(os.environ.get("WORLD_SIZE", "1"))

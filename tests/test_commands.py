@@ -197,7 +197,8 @@ def test_missing_folders_and_painters_are_named(terminal: Terminal, config: Path
     assert str(tmp_path / "data") in terminal.fails("train", "--config", config)
     said = terminal.fails("translate", tmp_path / "nowhere", tmp_path, "--to", tmp_path / "out")
     assert "no such run or painter" in said
-    (tmp_path / "run").mkdir(exist_ok=True)
+    assert not (tmp_path / "run").exists()  # what is refused leaves nothing behind
+    (tmp_path / "run").mkdir()
     assert "holds no paint.safetensors yet" in terminal.fails("translate", tmp_path / "run", tmp_path, "--to", "out")
     assert "what is to be submitted?" in terminal.fails("submit", "--practice")
     said = terminal.fails("submit", tmp_path, "--photos", tmp_path, "--validate", tmp_path / "images.zip")

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -181,3 +182,24 @@ def test_it_can_be_used_outside_the_main_thread(tmp_path: Path, draw: Draw) -> N
     thread.start()
     thread.join()
     assert len(found) == 12
+
+
+def test_closing_ends_the_loaders_at_once_also_if_something_still_holds_them(tmp_path: Path, draw: Draw) -> None:
+    """Loaders that are left over when Python ends would be waited for, for ever."""
+    loading = Loading(tmp_path, draw, workers=2, last=1000)
+    feed = Feed(loading, 0, pytest.fail)
+    next(feed)
+    workers = loading.begun[-1]._workers
+    assert all(worker.is_alive() for worker in workers)
+    began = time.monotonic()
+    feed.close()
+    assert not any(worker.is_alive() for worker in workers)
+    assert time.monotonic() - began < 4
+    feed.close()  # there is nothing more to close
+
+
+def test_what_was_never_begun_or_has_no_loaders_can_be_closed(tmp_path: Path, draw: Draw) -> None:
+    Feed(pytest.fail, 0, pytest.fail).close()
+    feed = Feed(Loading(tmp_path, draw, workers=0), 0, pytest.fail)
+    next(feed)
+    feed.close()

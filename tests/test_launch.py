@@ -2,7 +2,7 @@
 
 import pytest
 
-from cyclestyle.launch import must_be_together, wants_cpu
+from cyclestyle.launch import must_be_together, restarts_may_hang, wants_cpu
 
 
 @pytest.mark.parametrize("word", ["true", "True", "1", "yes"])
@@ -27,3 +27,15 @@ def test_processes_that_do_not_see_each_other_are_refused(monkeypatch: pytest.Mo
         must_be_together(1)
     monkeypatch.delenv("WORLD_SIZE")
     must_be_together(1)
+
+
+@pytest.mark.parametrize(
+    ("restarts", "shared", "warned"), [("3", "True", True), ("0", "True", False), ("3", "False", False)]
+)
+def test_restarts_that_may_hang_are_warned_of(
+    restarts: str, shared: str, warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert restarts_may_hang() is None
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", restarts)
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", shared)
+    assert (restarts_may_hang() is not None) == warned

@@ -635,6 +635,10 @@ def test_a_skipped_step_is_the_same_after_a_stop(
         inject(patch, spoilt, a_loss("cycle/photo", math.nan))
         whole = learn(settings(data, tmp_path / "whole", **options))
     assert lines(whole.path)[-1]["skipped"] == 1
+    (told,) = [event["said"] for event in events(whole.path) if event["event"] == "skipped"]
+    pictures = UnpairedPictures(find_sets(settings(data, whole.path).data), settings(data, whole.path).data, 0)
+    names = [" with ".join(map(str, pictures.names(place))) for place in range(6 * accumulate, 7 * accumulate)]
+    assert told.endswith(f"its pictures: {', '.join(names)}")
     wanted = settings(data, tmp_path / "stopped", **options)
     with monkeypatch.context() as patch:
         inject(patch, spoilt, a_loss("cycle/photo", math.nan))

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,36 @@ def test_a_signal_is_noted_by_its_name_and_handlers_come_back(number: int, handl
 def test_handlers_come_back_after_an_error_too(handlers: dict[int, Any]) -> None:
     with pytest.raises(ValueError, match="wrong"), StopRequest():
         raise ValueError("wrong")
+    assert {number: signal.getsignal(number) for number in NUMBERS} == handlers
+
+
+def test_a_handler_that_is_not_pythons_is_left_alone() -> None:
+    import faulthandler
+    import tempfile
+
+    with tempfile.TemporaryFile() as trace:
+        faulthandler.register(signal.SIGUSR1, file=trace)
+        try:
+            with StopRequest() as stop:
+                signal.raise_signal(signal.SIGTERM)
+                assert stop.asked == "SIGTERM"
+        finally:
+            faulthandler.unregister(signal.SIGUSR1)
+
+
+def test_outside_the_main_thread_it_notes_no_signals_and_harms_nothing(handlers: dict[int, Any]) -> None:
+    asked: list[str | None] = []
+
+    def work() -> None:
+        with StopRequest() as stop:
+            asked.append(stop.asked)
+            stop.signal = "SIGTERM"  # somebody may ask in this way
+            asked.append(stop.asked)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert asked == [None, "SIGTERM"]
     assert {number: signal.getsignal(number) for number in NUMBERS} == handlers
 
 

@@ -153,7 +153,9 @@ HOSTILE = {
     "nothing": b"",
     "a few bytes": b"\x00\x01",
     "a header of 2^63 bytes": struct.pack("<Q", 2**63) + b"{}",
-    "a header that is a little too large": struct.pack("<Q", LARGEST_HEADER + 1) + b" " * (LARGEST_HEADER + 1),
+    "a header that is sound but too large": file_with(
+        json.dumps({"weight": entry([4, 3], 48)}).encode().ljust(LARGEST_HEADER + 8), bytes(48)
+    ),
     "a header longer than the file": struct.pack("<Q", 1000) + b"{}",
     "a header that is no JSON": file_with(b"weights please"),
     "a pickle": pickle.dumps({"weight": [1.0]}),

@@ -15,6 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from PIL import Image
+
 from cyclestyle.images import LARGEST, SUFFIXES, Picture, header, load, walk
 
 Found = TypeVar("Found")
@@ -306,6 +308,7 @@ def each(
     No more than a few results wait at a time, and an interrupt waits only for the pictures that are being decoded.
     """
     workers = threads or min(8, os.cpu_count() or 1)
+    Image.init()  # Pillow's decoders, which the threads would else all import at once
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
     waiting: deque[Future[Found]] = deque()
     # Pillow warns of oddities in files that it reads nevertheless. One thread's filter would be undone by another's.

@@ -24,6 +24,9 @@ from cyclestyle.data.looks import MARGIN, SIDE, Looks, Values, blurring
 
 ROUGHLY, SURELY = 0.5, 0.75
 """Correlations of the coarse structure and of the fine one, from which on two pictures are alike."""
+GLANCE = 0.5
+"""Correlation of colours at a glance, from which on. Altered copies of 300 pictures: 0.53 at the least, 0.83 for
+all but one in a hundred; different smooth pictures are around 0."""
 MOST_PARTNERS = 16
 """Pairs that are measured for each picture, so that a thousand frames of a film do not become half a million pairs."""
 
@@ -45,16 +48,17 @@ def groups(looks: Sequence[Looks]) -> list[Group]:
         forest.join(first_of.setdefault(seen.digest, index), index, mirrored=False)
     compared = [index for index in first_of.values() if looks[index].structure.size]
     if len(compared) > 1:
-        _join_alike(np.stack([looks[index].structure for index in compared]), compared, forest)
+        _join_alike([looks[index] for index in compared], compared, forest)
     return [
         Group(tuple(members), tuple(mirrored), len({looks[index].digest for index in members}) == 1)
         for members, mirrored in forest.trees()
     ]
 
 
-def _join_alike(structures: NDArray[np.float16], names: list[int], forest: "_Forest") -> None:
+def _join_alike(looks: list[Looks], names: list[int], forest: "_Forest") -> None:
     """Measure the pairs that agree roughly, the likeliest first, and join those that are alike."""
-    pairs = _rough_pairs(structures)
+    structures = np.stack([seen.structure for seen in looks])
+    pairs = [pair for pair in _rough_pairs(structures) if agreement(looks[pair[0]], looks[pair[1]], pair[2]) >= GLANCE]
     for start in range(0, len(pairs), 64):
         # What is known to be one picture already is not measured again.
         turn = [pair for pair in pairs[start : start + 64] if not forest.together(names[pair[0]], names[pair[1]])]
@@ -65,6 +69,15 @@ def _join_alike(structures: NDArray[np.float16], names: list[int], forest: "_For
         for (first, second, mirrored), value in zip(turn, likeness(ones, others), strict=True):
             if value >= SURELY:
                 forest.join(names[first], names[second], mirrored=mirrored)
+
+
+def agreement(one: Looks, other: Looks, mirrored: bool) -> float:
+    """The correlation of what is seen at a glance: very smooth pictures have edges alike and nothing else."""
+    first, second = one.colours, other.colours[:, ::-1] if mirrored else other.colours
+    if one.grey or other.grey:
+        first, second = first.mean(-1), second.mean(-1)
+    product = float(np.sqrt((first**2).sum() * (second**2).sum()))
+    return float((first * second).sum()) / product if product > 0 else 0.0
 
 
 def _rough_pairs(structures: NDArray[np.float16]) -> list[tuple[int, int, bool]]:

@@ -41,6 +41,8 @@ class Looks:
     """The sides with a frame of one colour; empty unless there are two or more."""
     structure: NDArray[np.float16]
     """(SIDE, SIDE), around 0; empty if there is too little detail to be compared."""
+    colours: Values
+    """(8, 8, 3), around 0: what lies where, at a glance."""
 
 
 def look(path: Path) -> Looks | Unusable:
@@ -51,6 +53,7 @@ def look(path: Path) -> Looks | Unusable:
     small = picture.reduce(max(1, min(picture.size) // 256))
     flat = all(_spread(channel) <= 6 for channel in small.split())
     depths = {} if flat else _frame(np.asarray(small))
+    inside = _inside(small, depths)
     return Looks(
         path=path,
         size=picture.size,
@@ -59,7 +62,8 @@ def look(path: Path) -> Looks | Unusable:
         grey=_is_grey(small),
         flat=flat,
         borders=tuple(depths),
-        structure=_structure(_inside(small, depths)) if not flat else np.empty((0, 0), np.float16),
+        structure=_structure(inside) if not flat else np.empty((0, 0), np.float16),
+        colours=_glance(inside),
     )
 
 
@@ -74,6 +78,11 @@ def _spread(channel: Image.Image) -> int:
     """The levels that lie between the darkest pixels and the lightest; one in 200 at either end is passed over."""
     upto = np.cumsum(channel.histogram())
     return int(np.searchsorted(upto, 0.995 * upto[-1]) - np.searchsorted(upto, 0.005 * upto[-1], side="right"))
+
+
+def _glance(picture: Picture) -> Values:
+    colours = np.asarray(picture.resize((8, 8), Image.Resampling.BOX), dtype=np.float32)
+    return colours - colours.mean((0, 1))
 
 
 def _is_grey(picture: Picture) -> bool:

@@ -141,11 +141,9 @@ def _repeated(key: str, what: str, found: list[Group], looks: list[Looks], set_o
     names, entries = [], []
     for group in found:
         members = [(looks[index], set_of[index], turned) for index, turned in zip(group[0], group[1], strict=True)]
-        names.append(
-            f" {'=' if group.exact else '~'} ".join(
-                f"{seen.path}{' (mirrored)' if turned else ''}" for seen, _, turned in members
-            )
-        )
+        shown = [f"{seen.path}{' (mirrored)' if turned else ''}" for seen, _, turned in members[:SHOWN]]
+        more = f" and {len(members) - SHOWN} more" if len(members) > SHOWN else ""
+        names.append(f" {'=' if group.exact else '~'} ".join(shown) + more)
         entries.append([{"path": str(seen.path), "set": name, "mirrored": turned} for seen, name, turned in members])
     return Finding(key, what, names, entries)
 

@@ -13,7 +13,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from cyclestyle.config import ComputeSettings, Settings, contradictions, seconds, write_settings
 from cyclestyle.data.folders import Sets, find_roots
 from cyclestyle.files import write_text, writing_to
-from cyclestyle.launch import must_be_together, wants_cpu
+from cyclestyle.launch import must_be_together, restarts_may_hang, wants_cpu
 from cyclestyle.processes import Processes
 from cyclestyle.runs import RunFolder, held_run, write_provenance
 from cyclestyle.stopping import StopRequest
@@ -36,6 +36,8 @@ def learn(settings: Settings, *, strict: bool = False, stop: StopRequest | None 
     began = time.monotonic()
     accelerator = _accelerator(settings.compute)
     processes = Processes.join()
+    if warning := restarts_may_hang():
+        accelerator.print(warning)
     find_roots(settings.data)  # refused before anything is made
     with nullcontext(stop) if stop else StopRequest() as asked, ExitStack() as until_the_end:
         checkpoint = _open(settings, accelerator, processes, until_the_end)
