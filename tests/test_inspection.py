@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclestyle.data.inspection import Unusable, candidates, each, inspect, inspect_sets, judge, plain, sort_out
+from cyclestyle.data.inspection import Unusable, candidates, each, inspect, judge, plain, sort_out
 from cyclestyle.images import header, list_pictures
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((64, 48))
@@ -364,15 +364,6 @@ def test_only_a_few_pictures_are_in_hand_at_a_time_and_an_interrupt_begins_no_mo
         list(each(work, paths, threads=2, progress=interrupt))
     assert len(begun) <= 8
     assert list(each(work, paths, threads=2)) == paths
-
-
-def test_the_sets_are_looked_through_by_name(tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "paintings").mkdir()
-    (tmp_path / "photos" / "a.jpg").write_bytes(JPEG)
-    (tmp_path / "paintings" / "b.jpg").write_bytes(b"")
-    roots = {"photos": tmp_path / "photos", "paintings": tmp_path / "paintings"}
-    assert inspect_sets(roots) == {"photos": [], "paintings": [Unusable(tmp_path / "paintings" / "b.jpg", "empty")]}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import stat
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -289,11 +289,6 @@ def inspect(
         for path, reason in zip(paths, each(judge, paths, threads=threads, progress=progress), strict=True)
         if reason is not None
     ]
-
-
-def inspect_sets(roots: Mapping[str, Path], *, threads: int | None = None) -> dict[str, list[Unusable]]:
-    """What cannot be used, by the names of the sets (as in `Sets.roots`)."""
-    return {name: inspect(candidates(folder), threads=threads) for name, folder in roots.items()}
 
 
 def each(
