@@ -15,6 +15,9 @@ from PIL import Image
 
 from cyclestyle.processes import Processes
 
+# Shells start what runs in the background with interrupts ignored, and what is ignored stays so in the package.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 Draw = Callable[..., list[Path]]
 
 
