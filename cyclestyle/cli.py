@@ -42,7 +42,7 @@ def settings_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollec
     chosen = next((argument for argument in arguments if "--config" in argument.names), None)
     if chosen is None or not chosen.tokens:
         return
-    from cyclestyle.config import read_toml, without_other_unit
+    from cyclestyle.settings import read_toml, without_other_unit
 
     path = Path(chosen.tokens[0].value)
     given = {
@@ -91,7 +91,7 @@ def _sentence(error: Exception) -> str:
     if not isinstance(error, CycloptsError):
         return text if len(text) <= LONGEST else text[:LONGEST] + "…"
     if type(error.__cause__).__module__.startswith("pydantic"):
-        from cyclestyle.config import describe
+        from cyclestyle.settings import describe
 
         described = describe(error.__cause__)  # type: ignore[arg-type] - its type is known by its module
         argument = getattr(error, "argument", None)

@@ -8,7 +8,6 @@ import pytest
 from pydantic import ValidationError
 
 from cyclestyle.config import (
-    CHANGES_NOTHING,
     ComputeSettings,
     DataSettings,
     DiscriminatorSettings,
@@ -19,12 +18,15 @@ from cyclestyle.config import (
     ScheduleSettings,
     Section,
     Settings,
+    seconds,
+)
+from cyclestyle.settings import (
+    CHANGES_NOTHING,
     contradictions,
     describe,
     identity,
     read_settings,
     read_toml,
-    seconds,
     without_other_unit,
     write_settings,
 )

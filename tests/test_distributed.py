@@ -21,10 +21,11 @@ import torch
 from conftest import Draw
 from safetensors.torch import load_file
 
-from cyclestyle.config import Settings, write_settings
+from cyclestyle.config import Settings
 from cyclestyle.networks.generator import build_generator
 from cyclestyle.networks.layers import initialise
 from cyclestyle.networks.painter import PainterCard, save_painter
+from cyclestyle.settings import write_settings
 
 TIMEOUT = 120  # seconds; it takes about 20
 
@@ -73,7 +74,8 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import save_file
 
 from cyclestyle.cli import main
-from cyclestyle.config import Settings, read_settings
+from cyclestyle.config import Settings
+from cyclestyle.settings import read_settings
 from cyclestyle.data.unpaired import UnpairedPictures
 from cyclestyle.training import learner
 from cyclestyle.training.learner import Learner

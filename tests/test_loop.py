@@ -20,13 +20,14 @@ from conftest import Draw
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from cyclestyle.config import Settings, read_settings, write_settings
+from cyclestyle.config import Settings
 from cyclestyle.data.folders import find_sets
 from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures, build_loader
 from cyclestyle.files import sha256
 from cyclestyle.images import load, to_images
 from cyclestyle.networks.painter import load_painter
 from cyclestyle.runs import RunFolder, find_painter
+from cyclestyle.settings import read_settings, write_settings
 from cyclestyle.stopping import Stopped, StopRequest
 from cyclestyle.training import checkpoints, learner, loop
 from cyclestyle.training.cyclegan import Losses

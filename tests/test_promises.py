@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cyclestyle.cli import build_app
-from cyclestyle.config import read_settings
+from cyclestyle.settings import read_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "cyclestyle").rglob("*.py"))
@@ -71,6 +71,7 @@ COVERED_BY = {
     "cyclestyle.data.survey": "test_check",
     "cyclestyle.evaluation.sheet": "test_paired",
     "cyclestyle.runs": "test_loop",
+    "cyclestyle.settings": "test_config",
     "cyclestyle.training.learner": "test_loop",
     "cyclestyle.training.saved": "test_loop",
     "cyclestyle.training.story": "test_loop",

@@ -8,12 +8,13 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from cyclestyle.config import GeneratorSettings, Section, describe
+from cyclestyle.config import GeneratorSettings, Section
 from cyclestyle.files import sha256, written_aside
 from cyclestyle.images import Images
 from cyclestyle.networks.generator import build_generator
 from cyclestyle.networks.reference import generator_from_reference, read_reference
 from cyclestyle.networks.stored import kinds, read, to_bytes
+from cyclestyle.settings import describe
 
 MARK, FORMAT = "cyclestyle painter", 1
 

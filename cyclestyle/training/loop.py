@@ -10,12 +10,13 @@ import torch.utils.deterministic
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
-from cyclestyle.config import ComputeSettings, Settings, contradictions, seconds, write_settings
+from cyclestyle.config import ComputeSettings, Settings, seconds
 from cyclestyle.data.folders import Sets, find_roots
 from cyclestyle.files import write_text, writing_to
 from cyclestyle.launch import must_be_together, restarts_may_hang, wants_cpu
 from cyclestyle.processes import Processes
 from cyclestyle.runs import RunFolder, held_run, write_provenance
+from cyclestyle.settings import contradictions, write_settings
 from cyclestyle.stopping import StopRequest
 from cyclestyle.training.checkpoints import Checkpoint, last_checkpoint
 from cyclestyle.training.journal import read_lines

@@ -8,9 +8,10 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 from torch.optim import Adam
 
-from cyclestyle.config import Section, describe, identity
+from cyclestyle.config import Section
 from cyclestyle.networks.painter import PainterCard, painter_bytes
 from cyclestyle.networks.stored import Tensors, kinds, to_bytes
+from cyclestyle.settings import describe, identity
 from cyclestyle.training.checkpoints import Checkpoint
 from cyclestyle.training.learner import Learner
 

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from cyclestyle.config import Settings, read_settings
+from cyclestyle.config import Settings
 from cyclestyle.data.augment import augment, build_augmentation
 from cyclestyle.data.folders import find_sets
 from cyclestyle.data.scenes.description import describe
@@ -31,6 +31,7 @@ from cyclestyle.images import load
 from cyclestyle.networks.generator import build_generator
 from cyclestyle.networks.layers import initialise
 from cyclestyle.networks.painter import PainterCard, save_painter
+from cyclestyle.settings import read_settings
 from cyclestyle.training.average import Average
 
 

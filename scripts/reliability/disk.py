@@ -19,9 +19,10 @@ from trial import Child, Row, at_each_step, digest, draw_sets, main, run_to_end,
 
 import cyclestyle.training.journal
 from cyclestyle import cli
-from cyclestyle.config import Settings, write_settings
+from cyclestyle.config import Settings
 from cyclestyle.files import IN_PROGRESS
 from cyclestyle.runs import RunFolder
+from cyclestyle.settings import write_settings
 from cyclestyle.stopping import EXIT_CODE
 from cyclestyle.training.checkpoints import last_checkpoint
 

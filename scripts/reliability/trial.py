@@ -33,8 +33,9 @@ import torch.utils.tensorboard
 from PIL import Image
 
 from cyclestyle.cli import main as command_line
-from cyclestyle.config import Settings, write_settings
+from cyclestyle.config import Settings
 from cyclestyle.files import write_text
+from cyclestyle.settings import write_settings
 from cyclestyle.stopping import EXIT_CODE, Stopped
 from cyclestyle.training.learner import Learner
 from cyclestyle.training.loop import learn
