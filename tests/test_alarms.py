@@ -16,23 +16,20 @@ from cyclestyle.config import GeneratorSettings, Settings
 from cyclestyle.data.scenes.description import describe
 from cyclestyle.data.scenes.painting import paint_truth
 from cyclestyle.data.scenes.photograph import photograph
+from cyclestyle.evaluation.symptoms import (
+    brightness_correlations,
+    colour_correlations,
+    contrasts,
+    differences,
+    nearest,
+    periodic_pattern,
+)
 from cyclestyle.images import Images, fit, list_pictures, load, pixels_to_images, to_images, to_pictures
 from cyclestyle.networks.generator import build_generator
 from cyclestyle.networks.layers import initialise
 from cyclestyle.styling.colour import lab_statistics, reinhard
 from cyclestyle.training.adversarial import ADVERSARIAL
-from cyclestyle.training.alarms import (
-    CHECKER_LEVELS,
-    COPY_BELOW,
-    brightness_correlations,
-    colour_correlations,
-    contrasts,
-    differences,
-    loss_alarms,
-    nearest,
-    periodic_pattern,
-    picture_alarms,
-)
+from cyclestyle.training.alarms import CHECKER_LEVELS, COPY_BELOW, loss_alarms, picture_alarms
 
 Change = Callable[[Images], Images]
 LEVEL = 1 / 127.5

@@ -11,9 +11,9 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from cyclestyle.evaluation.truth import ciede2000, delta_e_2000, lab, psnr, ssim
+from cyclestyle.evaluation.truth import ciede2000, delta_e_2000, lab, luma, luminance_ssim, psnr, ssim
 
-DISTANCES = pytest.mark.parametrize("distance", [psnr, ssim, ciede2000])
+DISTANCES = pytest.mark.parametrize("distance", [psnr, ssim, luminance_ssim, ciede2000])
 
 # Sharma, Wu, Dalal 2005, table 1: L*, a*, b* of two colours and their CIEDE2000, in the paper's order
 SHARMA = [
@@ -84,6 +84,12 @@ def reference_ssim(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return float(structural_similarity(x * 255, y * 255, channel_axis=-1, data_range=255, **options))
 
 
+def reference_luminance_ssim(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    grey = [image @ np.array([0.299, 0.587, 0.114]) * 255 for image in (x, y)]
+    return float(structural_similarity(*grey, data_range=255, **options))
+
+
 def reference_psnr(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return float(peak_signal_noise_ratio(x * 255, y * 255, data_range=255))
 
@@ -94,8 +100,13 @@ def reference_ciede2000(x: NDArray[np.float64], y: NDArray[np.float64]) -> float
 
 @pytest.mark.parametrize(
     ("distance", "reference", "tolerance"),
-    # scikit-image rounds the constants of CIELAB to four digits, hence the third tolerance
-    [(psnr, reference_psnr, 1e-9), (ssim, reference_ssim, 1e-9), (ciede2000, reference_ciede2000, 1e-5)],
+    # scikit-image rounds the constants of CIELAB to four digits, hence the last tolerance
+    [
+        (psnr, reference_psnr, 1e-9),
+        (ssim, reference_ssim, 1e-9),
+        (luminance_ssim, reference_luminance_ssim, 1e-9),
+        (ciede2000, reference_ciede2000, 1e-5),
+    ],
 )
 def test_every_distance_equals_scikit_image(
     distance: Callable[[Tensor, Tensor], Tensor],
@@ -191,7 +202,19 @@ def test_ssim_is_the_mean_over_the_three_channels() -> None:
     assert torch.allclose(ssim(only_red, truth), (red + 2) / 3, atol=1e-12)
 
 
-@pytest.mark.parametrize(("distance", "identical"), [(psnr, math.inf), (ssim, 1.0), (ciede2000, 0.0)])
+def test_the_ssim_of_luminance_is_that_of_grey_pictures_and_blind_to_hue() -> None:
+    truth = pictures()
+    images = with_noise(truth, 0.2)
+    grey, true = (luma(x).expand(-1, 3, -1, -1) for x in (images, truth))
+    assert torch.allclose(luminance_ssim(images, truth), ssim(grey, true), atol=1e-12)
+    opposed = torch.linspace(-0.2, 0.2, 23) * torch.tensor([0.587, -0.299, 0.0])[:, None, None]  # no luminance
+    assert torch.allclose(luminance_ssim(truth + opposed, truth), torch.ones(3).double(), atol=1e-9)
+    assert ssim(truth + opposed, truth).max() < 0.999
+
+
+@pytest.mark.parametrize(
+    ("distance", "identical"), [(psnr, math.inf), (ssim, 1.0), (luminance_ssim, 1.0), (ciede2000, 0.0)]
+)
 def test_identical_pictures_have_the_perfect_number(
     distance: Callable[[Tensor, Tensor], Tensor], identical: float
 ) -> None:
@@ -206,7 +229,7 @@ def test_every_distance_is_symmetric(distance: Callable[[Tensor, Tensor], Tensor
     assert torch.allclose(distance(images, truth), distance(truth, images), rtol=1e-12)
 
 
-@pytest.mark.parametrize(("distance", "sign"), [(psnr, -1), (ssim, -1), (ciede2000, 1)])
+@pytest.mark.parametrize(("distance", "sign"), [(psnr, -1), (ssim, -1), (luminance_ssim, -1), (ciede2000, 1)])
 def test_more_noise_is_further_from_the_truth(distance: Callable[[Tensor, Tensor], Tensor], sign: int) -> None:
     truth = pictures()
     distances = torch.stack([distance(with_noise(truth, strength), truth) for strength in (0.02, 0.05, 0.1, 0.3)])
@@ -261,10 +284,11 @@ def test_what_is_not_a_batch_of_float_rgb_pictures_is_refused_in_words(
         distance(pictures(), torch.zeros(3, 3, 29, 23, dtype=torch.uint8))
 
 
-def test_ssim_refuses_pictures_smaller_than_its_window_in_words() -> None:
+@pytest.mark.parametrize("distance", [ssim, luminance_ssim])
+def test_ssim_refuses_pictures_smaller_than_its_window_in_words(distance: Callable[[Tensor, Tensor], Tensor]) -> None:
     small = pictures(1, 10, 40)
     with pytest.raises(ValueError, match=r"SSIM needs pictures of at least 11 x 11 pixels, these are 10 x 40"):
-        ssim(small, small)
+        distance(small, small)
 
 
 def test_delta_e_refuses_colours_of_different_shape_in_words() -> None:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from cyclestyle.images import LARGEST, SUFFIXES, Picture, header, load, walk
 
+Item = TypeVar("Item")
 Found = TypeVar("Found")
 
 
@@ -292,13 +293,13 @@ def inspect(
 
 
 def each(
-    work: Callable[[Path], Found],
-    paths: Sequence[Path],
+    work: Callable[[Item], Found],
+    items: Sequence[Item],
     *,
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Found]:
-    """Do some work on every path, several at a time; results in the order of `paths`.
+    """Do some work on every picture, several at a time; results in the order of `items`.
 
     No more than a few results wait at a time, and an interrupt waits only for the pictures that are being decoded.
     """
@@ -310,8 +311,8 @@ def each(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            for path in paths:
-                waiting.append(pool.submit(work, path))
+            for item in items:
+                waiting.append(pool.submit(work, item))
                 if len(waiting) >= 4 * workers:
                     yield _next(waiting, progress)
             while waiting:

@@ -1,9 +1,9 @@
 """Distances between pictures and the known truth: one number per picture, always computed in float64.
 
-`psnr` compares numbers, `ssim` local structure, `ciede2000` the colours a person sees. Pictures are RGB tensors of
-shape (n, 3, h, w) with values in [-1, 1]; nothing is clamped or rounded to 8 bits. The numbers come back in float64 on
-the pictures' device (so not on MPS, which has no float64) and carry no gradient. Pictures are measured one at a time:
-the number of a picture cannot depend on its batch, and memory does not grow with the batch.
+`psnr` compares numbers, `ssim` and `luminance_ssim` local structure, `ciede2000` the colours a person sees. Pictures
+are RGB tensors of shape (n, 3, h, w) with values in [-1, 1]; nothing is clamped or rounded to 8 bits. The numbers come
+back in float64 on the pictures' device (so not on MPS, which has no float64) and carry no gradient. Pictures are
+measured one at a time: the number of a picture cannot depend on its batch, and memory does not grow with the batch.
 """
 
 import math
@@ -23,6 +23,9 @@ SSIM_TAPS = 11
 SSIM_SIGMA = 1.5  # pixels
 SSIM_K1 = 0.01
 SSIM_K2 = 0.03
+
+LUMA_FROM_RGB = (0.299, 0.587, 0.114)
+"""ITU-R BT.601, of red, green and blue as they are stored (gamma not undone); the three sum to 1."""
 
 # IEC 61966-2-1:1999 (sRGB), decoding of a channel in [0, 1] to linear light
 SRGB_LINEAR_BELOW = 0.04045
@@ -86,14 +89,34 @@ def ssim(images: Images, truth: Images) -> Tensor:
     Raises:
         ValueError: the two are not pairs of RGB pictures of equal size, or a side is shorter than the window.
     """
-    _require_pairs(images, truth)
-    if min(images.shape[-2:]) < SSIM_TAPS:
-        height, width = images.shape[-2:]
-        raise ValueError(
-            f"SSIM needs pictures of at least {SSIM_TAPS} x {SSIM_TAPS} pixels, "
-            f"these are {height} x {width} (height x width); give larger ones"
-        )
+    _require_window(images, truth)
     return _each(_structural_similarity, images, truth)
+
+
+def luminance_ssim(images: Images, truth: Images) -> Tensor:
+    """Structural similarity of the luminance alone, as Wang et al. 2004 measured it; blind to hue and saturation.
+
+    The luminance is that of ITU-R BT.601, not rounded to 8 bits; all else is as in `ssim`.
+
+    Args:
+        images: (n, 3, h, w) float, RGB in [-1, 1].
+        truth: the same shape.
+
+    Returns:
+        (n,) float64, in [-1, 1]; 1 is identical.
+
+    Raises:
+        ValueError: the two are not pairs of RGB pictures of equal size, or a side is shorter than the window.
+    """
+    _require_window(images, truth)
+    return _each(lambda x, y: _structural_similarity(luma(x), luma(y)), images, truth)
+
+
+def luma(images: Images) -> Tensor:
+    """Luminance as television has it (ITU-R BT.601): RGB (n, 3, h, w) in [-1, 1] -> (n, 1, h, w) in [-1, 1]."""
+    red, green, blue = images.split(1, dim=1)
+    of_red, of_green, of_blue = LUMA_FROM_RGB
+    return of_red * red + of_green * green + of_blue * blue
 
 
 def ciede2000(images: Images, truth: Images) -> Tensor:
@@ -200,16 +223,16 @@ def _saturating(chroma: Tensor) -> Tensor:
     return torch.sqrt(power / (power + 25.0**7))
 
 
-def _structural_similarity(picture: Images, true: Images) -> Tensor:
-    """SSIM of one pair (1, 3, h, w) in float64 -> (), Wang et al. 2004, eqs. 13-17."""
+def _structural_similarity(picture: Tensor, true: Tensor) -> Tensor:
+    """SSIM of one pair (1, c, h, w) in float64 -> (), the mean over channels: Wang et al. 2004, eqs. 13-17."""
     x, y = _eight_bit(picture), _eight_bit(true)
     offsets = torch.arange(SSIM_TAPS, dtype=x.dtype, device=x.device) - SSIM_TAPS // 2
     window = torch.exp(-0.5 * (offsets / SSIM_SIGMA) ** 2)
     window = window / window.sum()
-    maps = torch.cat((x, y, x * x, y * y, x * y)).flatten(0, 1)[:, None]  # (5 * 3, 1, h, w)
+    maps = torch.cat((x, y, x * x, y * y, x * y)).flatten(0, 1)[:, None]  # (5 * c, 1, h, w)
     maps = functional.conv2d(maps, window.view(1, 1, 1, -1))
     maps = functional.conv2d(maps, window.view(1, 1, -1, 1))
-    mean_x, mean_y, square_x, square_y, product = maps.unflatten(0, (5, 3))  # (3, 1, h - 10, w - 10) each
+    mean_x, mean_y, square_x, square_y, product = maps.unflatten(0, (5, -1))  # (c, 1, h - 10, w - 10) each
     variance_x, variance_y = square_x - mean_x * mean_x, square_y - mean_y * mean_y
     covariance = product - mean_x * mean_y
     c1, c2 = (SSIM_K1 * PEAK) ** 2, (SSIM_K2 * PEAK) ** 2
@@ -243,6 +266,17 @@ def _require_pairs(images: Images, truth: Images) -> None:
     for pictures in (images, truth):
         if not pictures.is_floating_point():
             raise ValueError(f"expected float pictures with values in [-1, 1], got {pictures.dtype}")
+
+
+def _require_window(images: Images, truth: Images) -> None:
+    """Pairs in which the window of SSIM has a place, or a sentence."""
+    _require_pairs(images, truth)
+    if min(images.shape[-2:]) < SSIM_TAPS:
+        height, width = images.shape[-2:]
+        raise ValueError(
+            f"SSIM needs pictures of at least {SSIM_TAPS} x {SSIM_TAPS} pixels, "
+            f"these are {height} x {width} (height x width); give larger ones"
+        )
 
 
 def _require_same_shape(images: Tensor, truth: Tensor) -> None:

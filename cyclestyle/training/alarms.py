@@ -8,34 +8,21 @@ run on real Monets at 128 and 256 px) and of Reinhard's colour transfer, on 4, 8
 noticed.
 """
 
-import math
-
 import torch
-import torch.nn.functional as F
 
+from cyclestyle.evaluation.symptoms import (
+    brightness_correlations,
+    colour_correlations,
+    contrasts,
+    differences,
+    inverted,
+    nearest,
+    periodic_pattern,
+)
 from cyclestyle.images import Images
-
-LEVELS = 127.5
-"""8-bit levels in a unit of [-1, 1]."""
 
 COPY_BELOW = 7.0
 """Levels of mean difference. Good: 17. Bad: JPEG of quality 50 4 to 6, noise of 6 levels 5."""
-
-NEGATIVE = -0.3
-"""Correlation with the photo. Good: 0.6 in the middle. Bad: -0.9 to -1. Of unrelated pictures, some 5 % lie below."""
-
-COLOURLESS = 3.0
-"""Levels of deviation below which a picture has no colours that could be inverted."""
-
-CHECKER_SIDE = 16
-"""Pixels of the windows whose spectra are taken: periods 2 and 4 fall on frequencies of their own, nothing leaks."""
-
-CHECKER_FAINT = 0.02
-"""Squared levels added to powers: 30 times what rounding to 8 bits makes."""
-
-CHECKER_RATIO = 2.5
-"""Power at a frequency, against what its neighbours and the photo let expect. Good: 2.8, of an amplitude of 0.6. Bad: 3
-to 800."""
 
 CHECKER_LEVELS = 1.5
 """Amplitude. Good: 0.6. Bad: transposed convolutions in the first 120 steps 4.7 to 20, grids of 4 levels 3.3 and up."""
@@ -119,7 +106,7 @@ def _inverted(photos: Images, painted: Images) -> str | None:
     of_brightness = brightness_correlations(photos, painted)
     of_colours = colour_correlations(photos, painted)
     for what, correlations in (("brightness", of_brightness), ("colours", of_colours)):
-        share = (correlations < NEGATIVE).float().mean().item()
+        share = inverted(correlations)
         if share > 0.5:
             return (
                 f"the {what} of painted pictures is that of the photos inverted, in {share:.0%} of them (correlation "
@@ -171,97 +158,6 @@ def _wrong_direction(painted: float, photos: float, count: int) -> str | None:
     )
 
 
-def differences(photos: Images, painted: Images) -> torch.Tensor:
-    """Mean absolute difference of each pair, in levels: (n,)."""
-    return (photos - painted).abs().mean((1, 2, 3)) * LEVELS
-
-
-def brightness_correlations(photos: Images, painted: Images) -> torch.Tensor:
-    """Correlation of brightness over the pixels of each pair: (n,); 0 where one has none to speak of."""
-    return _correlations(_opponents(photos)[:, 0], _opponents(painted)[:, 0])
-
-
-def colour_correlations(photos: Images, painted: Images) -> torch.Tensor:
-    """The higher of the correlations of red against green and of blue against yellow: (n,)."""
-    before, after = _opponents(photos), _opponents(painted)
-    return torch.maximum(*(_correlations(before[:, axis], after[:, axis]) for axis in (1, 2)))
-
-
-def _opponents(images: Images) -> torch.Tensor:
-    """Brightness (Rec. 601), red against green, blue against yellow, in levels, on at most 64 x 64 pixels."""
-    small = F.adaptive_avg_pool2d(images, (min(images.shape[2], 64), min(images.shape[3], 64)))
-    red, green, blue = (small * LEVELS).unbind(1)
-    return torch.stack([0.299 * red + 0.587 * green + 0.114 * blue, red - green, blue - (red + green) / 2], dim=1)
-
-
-def _correlations(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Pearson's, of each pair of (n, h, w)."""
-    x, y = (values.flatten(1) - values.flatten(1).mean(1, keepdim=True) for values in (x, y))
-    deviations = [values.square().mean(1).sqrt() for values in (x, y)]
-    enough = (deviations[0] >= COLOURLESS) & (deviations[1] >= COLOURLESS)
-    return torch.where(enough, (x * y).mean(1) / (deviations[0] * deviations[1]).clamp_min(1e-6), 0.0)
-
-
-def contrasts(images: Images) -> torch.Tensor:
-    """Deviation over each picture, in levels, on a coarse copy of it so that noise and grids do not count: (n,)."""
-    return _coarse(images).var(2, correction=0).mean(1).sqrt()
-
-
-def nearest(images: Images) -> float:
-    """How far pictures are from the nearest other, in the middle, in levels (root mean square, on coarse copies)."""
-    flat = _coarse(images).flatten(1)
-    apart = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist") / math.sqrt(flat.shape[1])
-    return _middle(apart.fill_diagonal_(math.inf).amin(1))
-
-
-def _coarse(images: Images) -> torch.Tensor:
-    """(n, 3, 256): pictures on 16 x 16 pixels, in levels."""
-    return F.adaptive_avg_pool2d(images, 16).flatten(2) * LEVELS
-
-
 def _middle(values: torch.Tensor) -> float:
     """The median."""
     return values.quantile(0.5).item()
-
-
-def periodic_pattern(photos: Images, painted: Images) -> tuple[float, int]:
-    """Amplitude in levels, and period in pixels, of a pattern of period 2 or 4 in `painted` beyond the photos'.
-
-    Transposed convolutions put power at the frequencies 1/4 and 1/2 (of either axis) alone. What such a frequency
-    should hold is told by its neighbours, and by how it relates to its neighbours in the photos: that takes off the
-    photos' own grids, as of JPEG. A frequency counts if it holds `CHECKER_RATIO` times as much. The means are over
-    logarithms of powers, so textured windows do not drown flat ones. 0 if nothing counts, or pictures are smaller than
-    a window.
-    """
-    if min(photos.shape[2:]) < CHECKER_SIDE:
-        return 0.0, 2
-    before, after = _log_powers(photos), _log_powers(painted)
-    expected = _around(after) + before - _around(before)
-    surplus, total, strongest, period = (after.exp() - expected.exp()).tolist(), 0.0, 0.0, 2
-    for y in range(0, CHECKER_SIDE, 4):
-        for x in range(0, CHECKER_SIDE, 4):
-            if (y, x) != (0, 0) and (after - expected)[y, x] > math.log(CHECKER_RATIO):
-                # a wave that is not its own mirror image shows as two halves, each with a quarter of its power
-                total += 2 * surplus[y][x] if y % 8 or x % 8 else surplus[y][x]
-                if surplus[y][x] > strongest:
-                    strongest, period = surplus[y][x], 4 if y % 8 or x % 8 else 2
-    return math.sqrt(total), period
-
-
-def _log_powers(images: Images) -> torch.Tensor:
-    """Mean log power of all windows of all pictures at each frequency, in squared levels: (16, 16)."""
-    hann = torch.hann_window(CHECKER_SIDE, periodic=True)
-    weights = hann[:, None] * hann / hann.sum() ** 2  # sum to 1
-    sums, count = torch.zeros(CHECKER_SIDE, CHECKER_SIDE, dtype=torch.float64), 0
-    for image in images * LEVELS:  # one at a time: windows overlap fourfold
-        windows = image.unfold(1, CHECKER_SIDE, CHECKER_SIDE // 2).unfold(2, CHECKER_SIDE, CHECKER_SIDE // 2)
-        means = (windows * weights).sum((-1, -2), keepdim=True)
-        powers = torch.fft.fft2((windows - means) * weights).abs().square().mean(0).flatten(0, 1)  # (windows, 16, 16)
-        sums, count = sums + (powers + CHECKER_FAINT).log().double().sum(0), count + len(powers)
-    return sums / count
-
-
-def _around(powers: torch.Tensor) -> torch.Tensor:
-    """Mean of the eight frequencies two steps away, which the window keeps clear of a pattern at the middle one."""
-    steps = [(y, x) for y in (-2, 0, 2) for x in (-2, 0, 2) if (y, x) != (0, 0)]
-    return torch.stack([powers.roll(step, (0, 1)) for step in steps]).mean(0)
