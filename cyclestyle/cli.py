@@ -19,7 +19,7 @@ COMMANDS = {
     "check": "Look through the pictures before an hour is spent on them: broken, alike, leaking.",
     "train": "Train a painter, and the way back, from two sets of pictures.",
     "translate": "Paint a picture or a folder of pictures.",
-    "evaluate": "Measure paintings against the true ones, where those are known.",
+    "evaluate": "How good is a set of painted pictures? A card of content, style, distances and habits.",
     "submit": "Build or check a submission for the Kaggle competition gan-getting-started.",
 }
 
@@ -75,12 +75,17 @@ def main() -> None:
         sys.exit(2)
     except RuntimeError as error:
         if type(error).__name__ == "OutOfMemoryError":
-            _complain("error: the GPU's memory is full; lower --data.batch, --data.crop or --generator.width")
+            _complain(_memory_full())
             sys.exit(2)
         if not any(sign in str(error) for sign in ("Connection closed by peer", "Connection reset by peer")):
             raise
         _complain("error: another process stopped; what it says is the reason")
         sys.exit(2)
+
+
+def _memory_full() -> str:
+    ways = "--data.batch, --data.crop or --generator.width" if sys.argv[1:2] == ["train"] else "--batch"
+    return f"error: the GPU's memory is full; lower {ways}"
 
 
 def _sentence(error: Exception) -> str:

@@ -91,14 +91,14 @@ def held_run(path: Path) -> Iterator[RunFolder]:
 
 def write_provenance(run: RunFolder, settings: Settings, pictures: dict[str, Any]) -> None:
     """What a run was begun with: seed, pictures, versions, commit, hardware."""
-    provenance = {
-        "seed": settings.seed,
-        **pictures,
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        "commit": _commit(),
-        "hardware": _hardware(),
-    }
+    provenance = {"seed": settings.seed, **pictures, **circumstances()}
     write_text(run.provenance, json.dumps(provenance, indent=2) + "\n")
+
+
+def circumstances() -> dict[str, Any]:
+    """What any result depends on besides its settings: versions, the commit of the source, the hardware."""
+    versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    return {"versions": versions, "commit": _commit(), "hardware": _hardware()}
 
 
 def _hardware() -> dict[str, Any]:

@@ -51,7 +51,11 @@ class Terminal:
         self.capsys.readouterr()
         code = typed(*words, monkeypatch=self.monkeypatch)
         said = self.capsys.readouterr().err
-        errors = [line for line in said.splitlines() if not re.match(r"(painting|training|drawing): ", line)]
+        errors = [
+            line
+            for line in said.splitlines()
+            if not re.match(r"(painting|training|drawing|opening|looking|downloading)[: ]", line)
+        ]
         assert code == 2, said
         assert len(errors) == 1, said
         assert errors[0].startswith("error: ")
@@ -84,7 +88,7 @@ def test_each_command_has_a_module_and_a_function_of_its_name_and_help(name: str
     description = inspect.cleandoc(function.__doc__).split("\nParameters\n")[0]
     assert " ".join(description.replace("`", "").split()) in said.replace("`", "")
     for parameter in inspect.signature(function).parameters:
-        assert parameter in said.lower() or parameter == "settings"
+        assert parameter.replace("_", "-") in said.lower() or parameter == "settings"
 
 
 def test_all_command_modules_are_in_the_table() -> None:
@@ -397,22 +401,65 @@ def test_from_synthetic_scenes_to_a_valid_submission_and_a_table(terminal: Termi
     assert "7,000" in terminal.fails("submit", "--validate", archive)
     assert sorted(path.name for path in tmp_path.glob("images*")) == ["images.zip"]
 
-    said = terminal(
+    asked = (
         *("evaluate", "--painted", out, "--photos", scenes / "test/photos", "--truth", scenes / "test/paintings"),
         *("--paintings", scenes / "paintings", "--to", tmp_path / "card", "--also.copy", scenes / "test/paintings"),
+        *("--run", run),
     )
-    rows = {
-        line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in said.splitlines()[2:]
-    }
-    assert list(rows)[2:] == ["photo, untouched", "colour transfer", "painted", "copy"]
-    assert rows["copy"][1:] == ["1.000", "0.00", "0%", "0%", "0%"]
+    said = terminal(*asked, "--random-weights")
     told = json.loads((tmp_path / "card" / "truth.json").read_text())
     assert told["pictures"] == 2
     assert set(told["median"]) == {"photo, untouched", "colour transfer", "painted", "copy"}
     assert told["median"]["copy"]["ciede2000"] == 0.0
-    assert told["median"]["painted"]["psnr"] == pytest.approx(float(rows["painted"][0]), abs=0.01)
     assert load(tmp_path / "card" / "pictures.png").width > 3 * 160
-    assert str(tmp_path / "card" / "pictures.png") in said
+    card = json.loads((tmp_path / "card" / "card.json").read_text())
+    rows = {name: cells for name, *cells in card["truth"]["table"][1:]}
+    assert list(rows) == ["photo, untouched", "colour transfer", "painted", "copy"]
+    assert rows["copy"][1:] == ["1.000", "0.00", "0%", "0%", "0%"]
+    assert told["median"]["painted"]["psnr"] == pytest.approx(float(rows["painted"][0]), abs=0.01)
+    assert {"cycle", "identity"} <= set(card["behaviour"])
+    assert "RANDOM WEIGHTS" in said
+    assert " ".join(card["verdict"].split()) in " ".join(said.split())
+    assert f"look: {tmp_path / 'card' / 'card.html'}" in said
+    assert (tmp_path / "card" / "card.html").stat().st_size > 10_000
+
+
+def test_weights_that_are_not_there_are_told_before_a_picture_is_opened(
+    terminal: Terminal, tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.hub.download_url_to_file", lambda *_, **__: (_ for _ in ()).throw(OSError("no network")))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.delenv("CYCLESTYLE_WEIGHTS", raising=False)
+    (tmp_path / "weights").mkdir()
+    folders = []
+    for seed, name in enumerate(("painted", "photos", "paintings")):
+        draw(tmp_path / name, 2, seed=seed)
+        folders += [f"--{name}", tmp_path / name]
+    for more in ((), ("--weights", tmp_path / "weights")):
+        said = terminal.fails("evaluate", *folders, "--to", tmp_path / "card", *more)
+        assert "no weights of" in said
+        assert "--random-weights" in said
+    said = terminal.fails("evaluate", *folders, "--to", tmp_path / "card", "--weights", tmp_path / "nowhere")
+    assert "no such folder of weights" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--size", "31"), "--size: should be greater than or equal to 32"),
+        (("--jpeg", "101"), "--jpeg: should be less than or equal to 100"),
+        (("--batch", "0"), "--batch: should be greater than 0"),
+        (("--network", "vgg11"), "vgg11"),
+        (("--leave-out", "vgg"), "vgg"),
+        (("--also.painted", "x"), "--also.painted has the name of a row"),
+        (("--run", "nowhere"), "no such run or painter"),
+    ],
+)
+def test_what_an_evaluation_cannot_do_is_said_in_a_sentence(
+    terminal: Terminal, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    folders = [word for name in ("painted", "photos", "paintings") for word in (f"--{name}", tmp_path / name)]
+    assert said in terminal.fails("evaluate", *folders, "--to", tmp_path / "card", "--random-weights", *words)
 
 
 def test_unread_photos_are_named_the_others_painted_and_the_exit_code_is_not_zero(

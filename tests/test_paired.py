@@ -9,7 +9,7 @@ from conftest import Draw
 from PIL import Image
 
 from cyclestyle.evaluation.paired import Nearness, medians, nearness, share_nearer, summary, table
-from cyclestyle.evaluation.sheet import SMALLEST, label_sheet, matched
+from cyclestyle.evaluation.sheet import SMALLEST, label_sheet
 
 
 def column(*values: float) -> torch.Tensor:
@@ -76,27 +76,6 @@ def test_the_summary_says_what_the_table_says() -> None:
         "photo, untouched", "20.00", "0.500", "4.00", "50%", "50%", "50%"
     ]  # fmt: skip
     assert [cell.strip() for cell in painted.split("|")[1:-1]] == ["painted", "22.50", "0.600", "4.00", "", "", ""]
-
-
-def test_pictures_are_matched_by_name_whatever_their_suffix(tmp_path: Path, draw: Draw) -> None:
-    draw(tmp_path / "truth", 2)
-    draw(tmp_path / "truth" / "sea", 1)
-    draw(tmp_path / "painted", 3, suffix=".jpg")  # one more than is asked for
-    draw(tmp_path / "painted" / "sea", 1, suffix=".jpg")
-    assert matched(tmp_path / "painted", tmp_path / "truth") == {
-        "picture-00": tmp_path / "painted" / "picture-00.jpg",
-        "picture-01": tmp_path / "painted" / "picture-01.jpg",
-        "sea/picture-00": tmp_path / "painted" / "sea" / "picture-00.jpg",
-    }
-
-
-def test_missing_pictures_are_counted_and_the_first_is_named(tmp_path: Path, draw: Draw) -> None:
-    draw(tmp_path / "truth", 4)
-    draw(tmp_path / "painted", 2)
-    with pytest.raises(ValueError, match=r"painted lacks 2 of the 4 pictures in .*truth, first picture-02"):
-        matched(tmp_path / "painted", tmp_path / "truth")
-    with pytest.raises(FileNotFoundError, match="no such folder"):
-        matched(tmp_path / "nowhere", tmp_path / "truth")
 
 
 HEAD, GAP = 24, 2

@@ -45,15 +45,18 @@ def test_modules_and_functions_are_short_and_say_what_they_are(path: Path) -> No
     tree = ast.parse(text)
     assert ast.get_docstring(tree)
     assert len(text.splitlines()) <= MODULE_LINES
-    long = {
-        node.name: node.end_lineno - node.lineno + 1
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno - node.lineno >= FUNCTION_LINES
-    }
-    assert long == {}
+    functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    assert {node.name: lines(node) for node in functions if lines(node) > FUNCTION_LINES} == {}
     assert path.stem not in {"utils", "util", "helpers", "helper", "common", "base", "misc"}
     if path.name == "__init__.py":
         assert len(tree.body) == 1
+
+
+def lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Without the docstring, which is the help of a command and may be long."""
+    first = function.body[0]
+    said = 0 if ast.get_docstring(function) is None else first.end_lineno - first.lineno + 1
+    return function.end_lineno - function.lineno + 1 - said
 
 
 COVERED_BY = {
@@ -69,7 +72,15 @@ COVERED_BY = {
     "cyclestyle.data.submission_check": "test_submission",
     "cyclestyle.data.submission_zip": "test_submission",
     "cyclestyle.data.survey": "test_check",
+    "cyclestyle.evaluation.card": "test_asking",
+    "cyclestyle.evaluation.exhibits": "test_asking",
+    "cyclestyle.evaluation.eyes": "test_looking",
+    "cyclestyle.evaluation.known": "test_asking",
+    "cyclestyle.evaluation.measuring": "test_asking",
+    "cyclestyle.evaluation.pictures": "test_measured_pictures",
+    "cyclestyle.evaluation.roundtrip": "test_asking",
     "cyclestyle.evaluation.sheet": "test_paired",
+    "cyclestyle.evaluation.yardsticks": "test_asking",
     "cyclestyle.runs": "test_loop",
     "cyclestyle.settings": "test_config",
     "cyclestyle.training.learner": "test_loop",

@@ -171,3 +171,12 @@ def test_random_weights_stand_first_last_and_with_every_table() -> None:
 def test_another_format_is_refused_in_a_sentence() -> None:
     with pytest.raises(ValueError, match="format 0, expected 1"):
         table(sample_card() | {"format": 0})
+
+
+def test_distances_to_the_truth_stand_there_too() -> None:
+    text = table(sample_card())
+    assert line_of(text, "photo, untouched") == ["photo,", "untouched", "14.21", "0.512", "19.31"]
+    assert text.index("Painted pictures are nearer to the truth") < text.index("photo, untouched")
+    card = sample_card()
+    del card["truth"]
+    assert "19.31" not in table(card)

@@ -1,25 +1,41 @@
 """`cyclestyle evaluate`."""
 
-import json
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import PositiveInt
+from cyclopts import Parameter
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 
 def evaluate(
     *,
     painted: Path,
     photos: Path,
-    truth: Path,
     paintings: Path,
     to: Path,
+    held_out: Path | None = None,
+    truth: Path | None = None,
     also: dict[str, Path] | None = None,
+    run: Path | None = None,
+    weights: Path | None = None,
+    random_weights: Annotated[bool, Parameter(negative=())] = False,
+    network: Literal["vgg19", "vgg16", "vgg19-distilled"] = "vgg19",
+    lpips: Literal["alex", "squeeze", "vgg"] = "alex",
+    leave_out: Annotated[list[Literal["inception", "lpips"]] | None, Parameter(negative=())] = None,
+    size: Annotated[int, Field(ge=32, le=1024)] | None = None,
+    jpeg: Annotated[int, Field(ge=1, le=100)] | None = None,
+    cache: Path | None = None,
+    batch: PositiveInt | None = None,
+    at_most: PositiveInt | None = None,
+    seed: NonNegativeInt = 0,
     rows: PositiveInt = 12,
 ) -> None:
-    """Measure paintings against the true ones, where those are known (the embedded data).
+    """How good is a set of painted pictures? Writes a card: `card.html` to look at, `card.json` for machines.
 
-    Prints a table of distances to the truth, with the untouched photos and a colour transfer in it (Reinhard et al.
-    2001, to the pooled statistics of the paintings), and writes `pictures.png` and `truth.json`.
+    Content (each painted picture against its photo), style and distances between sets, each on a scale from the
+    untouched photos (0) to real paintings (1), with intervals; colour transfer is always there for comparison. And what
+    may be wrong: collapse, copies, checkerboards, inversion. The same command goes on where it was stopped. Under
+    `accelerate launch` the pictures are shared out among the processes.
 
     Parameters
     ----------
@@ -27,41 +43,73 @@ def evaluate(
         Folder of painted photos.
     photos
         Folder of the photos; the same names.
-    truth
-        Folder of the true paintings; the same names.
     paintings
-        Folder of the training paintings, for the colour transfer.
+        Folder of the paintings that were learnt from. Half of them against the other half is what "as good as real"
+        means, unless there are `--held-out` ones.
     to
-        Folder for the results.
+        Folder for the card.
+    held_out
+        Folder of other paintings of the same kind, never learnt from: all sets are then compared with these, so that
+        copies of training paintings gain nothing.
+    truth
+        Folder of the true paintings where they are known (the embedded data); the same names.
     also
-        Further methods: `--also.NAME DIR`, folders of paintings by the same names.
+        Further methods: `--also.NAME DIR`, folders of paintings of the same photos by the same names.
+    run
+        The run that painted: adds how well its round trips end.
+    weights
+        Folder of network weights (also: CYCLESTYLE_WEIGHTS), if they should not be downloaded into torch's cache.
+        Safetensors in torchvision's names, whole or cut after some layer, or the published .pth files.
+    random_weights
+        Use a seeded random network for everything. Nothing is downloaded; no number can be compared with others'.
+    network
+        For content and style. vgg19-distilled is an approximation of VGG-19, and labelled so.
+    lpips
+        The network of LPIPS.
+    leave_out
+        Networks to do without.
+    size
+        Side in pixels at which all pictures are measured: their centred square, scaled to it. By default the commonest
+        shorter side of the painted pictures, at most 256.
+    jpeg
+        Send every picture through a JPEG of this quality first, so that sets in different formats can be compared.
+    cache
+        Folder for what was seen in each picture, by its content, to be shared by several evaluations. By default
+        `features` in the card's folder.
+    batch
+        Pictures at once. By default 1 on a CPU, and 8 on a GPU.
+    at_most
+        Pictures of each set that are taken, from all over it, if all of them would take too long.
+    seed
+        Of the draws and intervals.
     rows
-        Rows in the picture, spread over the scenes.
+        Rows in the picture of all methods side by side.
     """
-    from cyclestyle.evaluation.paired import nearness, summary, table
-    from cyclestyle.evaluation.sheet import label_sheet, matched
-    from cyclestyle.files import write_text
-    from cyclestyle.images import list_pictures, load, save, to_images
-    from cyclestyle.styling.colour import pooled_lab_statistics, reinhard
+    from cyclestyle.evaluation.asking import Asked, make_card
+    from cyclestyle.evaluation.measuring import Folders
+    from cyclestyle.evaluation.terminal import table
+    from cyclestyle.processes import Processes
 
-    folders = {"truth": truth, "photo, untouched": photos, "painted": painted} | (also or {})
-    files = {name: matched(folder, truth) for name, folder in folders.items()}
-    true, untouched = files.pop("truth"), files["photo, untouched"]
-    palette = pooled_lab_statistics(to_images([load(path)]) for path in list_pictures(paintings))
-
-    found = {
-        "colour transfer": nearness(
-            (reinhard(to_images([load(untouched[scene])]), palette), to_images([load(true[scene])])) for scene in true
-        )
-    }
-    for name, made in files.items():
-        found[name] = nearness((to_images([load(made[scene])]), to_images([load(true[scene])])) for scene in true)
-    found = {name: found[name] for name in ("photo, untouched", "colour transfer", "painted", *(also or {}))}
-
-    scenes = list(true)
-    chosen = [scenes[index * len(scenes) // min(rows, len(scenes))] for index in range(min(rows, len(scenes)))]
-    sheet = label_sheet({"photo": untouched, "painted": files["painted"], "truth": true}, chosen)
-    save(sheet, to / "pictures.png")
-    write_text(to / "truth.json", json.dumps(summary(found, "painted"), indent=2) + "\n")
-    print(f"look first: {to / 'pictures.png'} (photo | painted | truth)\n")
-    print(table(found, "painted"))
+    asked = Asked(
+        folders=Folders(painted, photos, paintings, held_out, also or {}, at_most),
+        truth=truth,
+        run=run,
+        to=to,
+        weights=weights,
+        random=random_weights,
+        network=network,
+        lpips=lpips,
+        leave_out=frozenset(leave_out or ()),
+        side=size,
+        jpeg=jpeg,
+        cache=cache,
+        batch=batch,
+        seed=seed,
+        sheet_rows=rows,
+    )
+    processes = Processes.join()
+    card = make_card(asked, processes)
+    processes.part()
+    if card is not None:
+        print(table(card))
+        print(f"\nlook: {to / 'card.html'}")

@@ -31,8 +31,8 @@ HEADING = 15
 def table(card: Mapping[str, Any]) -> str:
     """What a terminal shows of the card of an evaluation: lines of at most 110 columns, some 45 in all.
 
-    The verdict, the main measures with their skill, content, behaviour, what is resolvable, notes and what was left
-    out. Anything of a name that would move the cursor is replaced.
+    The verdict, the main measures with their skill, content, behaviour, what is resolvable, notes, what was left
+    out, distances to the truth. Anything of a name that would move the cursor is replaced.
 
     Args:
         card: what `card.json` holds; parts that are absent leave no line.
@@ -41,7 +41,7 @@ def table(card: Mapping[str, Any]) -> str:
         ValueError: the card has another format.
     """
     require_card(card)
-    parts = (_random, _verdict, _measures, _content, _behaviour, _remarks, _banner)
+    parts = (_random, _verdict, _measures, _content, _behaviour, _remarks, _truth, _banner)
     blocks = [lines for part in parts if (lines := list(part(card)))]
     return "\n\n".join("\n".join(line.rstrip() for line in lines) for lines in blocks)
 
@@ -95,6 +95,14 @@ def _measures(card: Mapping[str, Any]) -> Iterator[str]:
     if any(row[4].endswith("?") for row in rows):
         yield "? cannot be told from the untouched photos at 95 %"
     yield from _elsewhere("Skill", others[max(room - (len(head) - len(others)), 0) :], names)
+
+
+def _truth(card: Mapping[str, Any]) -> Iterator[str]:
+    """Distances to the true paintings: these need no network, so they mean something with random weights too."""
+    if truth := card.get("truth"):
+        yield from _wrapped(truth["sentence"])
+        lines, _ = _aligned([[_cut(row[0], NAMES), *row[1:]] for row in truth["table"]])
+        yield from lines
 
 
 def _skill(measure: Mapping[str, Any], skill: float | None, ours: str | None) -> str:

@@ -1,0 +1,50 @@
+"""A small part of the evaluation, cheap enough for a training to ask every few epochs: the features behind its KID."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from cyclestyle.evaluation.eyes import exactly
+from cyclestyle.images import Images
+from cyclestyle.networks.inception import load_inception
+from cyclestyle.networks.vgg import load_vgg, random_vgg
+
+DEEPEST = ("relu4_1", "relu3_1", "relu2_1", "relu1_1")
+"""The first that there is."""
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """A network's features of whole pictures, and what to call them."""
+
+    name: str
+    see: Callable[[Images], Tensor]
+    """(n, 3, h, w) in [-1, 1] to (n, d)."""
+
+    @exactly()
+    def look(self, images: Images) -> Tensor:
+        """Features (n, d) of pictures (n, 3, h, w) as their saved files would hold them: fp32, on the CPU."""
+        return self.see(_eight_bit(images)).float().cpu()
+
+
+def open_gauge(network: Literal["inception", "vgg19", "random"], weights: Path | None, device: torch.device) -> Gauge:
+    """The deepest features that the weights give; `weights`: a folder, as for `find_weights`.
+
+    Raises ValueError and FileNotFoundError as `find_weights` does.
+    """
+    if network == "inception":
+        inception = load_inception(weights).to(device)
+        level = inception.levels[-1]
+        return Gauge(f"Inception-{level}", lambda images: inception(images, (level,))[level])
+    vgg = (random_vgg(deepest=DEEPEST[0]) if network == "random" else load_vgg("vgg19", weights)).to(device)
+    tap = next(tap for tap in DEEPEST if tap in vgg.taps)
+    return Gauge(f"{vgg.name} {tap}", lambda images: vgg(images, (tap,))[tap].mean((2, 3)))
+
+
+def _eight_bit(images: Images) -> Images:
+    """Rounded as a saved picture is: networks see what a file would hold."""
+    return ((images.float().clamp(-1, 1) + 1) * 127.5).round_().div_(127.5).sub_(1)
