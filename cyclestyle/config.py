@@ -200,6 +200,23 @@ class ReportSettings(Section):
     whether something has gone wrong. 0: none."""
 
 
+class EvaluationSettings(Section):
+    """How painters are measured on the way with a pretrained network: KID of painted photos against paintings.
+
+    Test pictures are used where the data has them. `cyclestyle evaluate` measures the rest.
+    """
+
+    every: NonNegativeFloat = 0.0
+    """Epochs between two measurements of the averaged and the last weights, each with a checkpoint; the one that came
+    nearest is kept. 0: none."""
+    pictures: Annotated[int, Field(ge=10)] = 100
+    """Photos painted each time."""
+    network: Literal["inception", "vgg19", "random"] = "inception"
+    """Whose features are compared. random: a seeded network that was never trained, if no weights can be had."""
+    weights: Path | None = None
+    """Folder of its weights; else CYCLESTYLE_WEIGHTS, torch's cache, or a download."""
+
+
 class Settings(Section):
     """A whole training run."""
 
@@ -215,6 +232,7 @@ class Settings(Section):
     schedule: ScheduleSettings
     compute: ComputeSettings = ComputeSettings()
     report: ReportSettings = ReportSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
 
     @model_validator(mode="after")
     def _crop_suits_the_networks(self) -> Self:

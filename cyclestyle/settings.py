@@ -14,6 +14,10 @@ CHANGES_NOTHING = frozenset({"run", "data.workers", "data.folder", "data.photos"
 """Settings that may differ between a run and its continuation (the pictures themselves are compared by fingerprint)."""
 
 
+TOLD = ("report.", "evaluation.")
+"""Beginnings of settings that change nothing of what is learnt."""
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """The values of a TOML file. Raises FileNotFoundError or ValueError with the place of the mistake."""
     try:
@@ -65,9 +69,7 @@ def write_settings(settings: Settings) -> str:
 def identity(settings: Settings) -> dict[str, Any]:
     """The settings that make a run what it is, by dotted name: all but those that may differ in its continuation."""
     flat = _flat(settings.model_dump(mode="json"))
-    return {
-        name: value for name, value in flat.items() if name not in CHANGES_NOTHING and not name.startswith("report.")
-    }
+    return {name: value for name, value in flat.items() if name not in CHANGES_NOTHING and not name.startswith(TOLD)}
 
 
 def contradictions(before: dict[str, Any], now: Settings) -> list[str]:

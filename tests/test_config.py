@@ -11,6 +11,7 @@ from cyclestyle.config import (
     ComputeSettings,
     DataSettings,
     DiscriminatorSettings,
+    EvaluationSettings,
     GeneratorSettings,
     ObjectiveSettings,
     OptimizerSettings,
@@ -49,6 +50,10 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in values.items():
         found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return found
+
+
+def test_painters_are_not_measured_unless_it_is_asked_for() -> None:
+    assert settings().evaluation.every == 0
 
 
 def test_the_defaults_are_the_papers() -> None:
@@ -141,6 +146,14 @@ def test_an_unknown_key_is_refused_by_its_full_name(values: dict[str, Any], text
         ({"report": {"checkpoint_every": 0}}, "report.checkpoint_every = 0: should be greater than 0"),
         ({"report": {"keep": 0}}, "report.keep = 0: should be greater than or equal to 1"),
         ({"report": {"judge": -1}}, "report.judge = -1: should be greater than or equal to 0"),
+        ({"evaluation": {"every": -0.5}}, "evaluation.every = -0.5: should be greater than or equal to 0"),
+        ({"evaluation": {"every": float("inf")}}, "evaluation.every = inf: should be a finite number"),
+        ({"evaluation": {"pictures": 9}}, "evaluation.pictures = 9: should be greater than or equal to 10"),
+        (
+            {"evaluation": {"network": "vgg16"}},
+            "evaluation.network = 'vgg16': should be 'inception', 'vgg19' or 'random'",
+        ),
+        ({"evaluation": {"epochs": 1}}, "evaluation.epochs = 1: Extra inputs are not permitted"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_named_with_what_is_allowed(values: dict[str, Any], text: str) -> None:
@@ -174,6 +187,9 @@ def test_a_missing_key_is_named() -> None:
         {"schedule": {"epochs": 0.25}},
         {"schedule": {"budget": "4h40m"}},
         {"report": {"judge": 0}},
+        {"evaluation": {"every": 0, "pictures": 10}},
+        {"evaluation": {"every": 1e-9}},
+        {"evaluation": {"every": 1e9, "network": "random"}},
         {"generator": {"kind": "unet", "depth": 5}},
         {"objective": {"cycle": 0, "identity": 0, "replay": 0}},
         {"optimizer": {"beta1": 0, "beta2": 0}},
@@ -195,6 +211,7 @@ def test_what_lies_on_the_edge_is_allowed(values: dict[str, Any]) -> None:
         ScheduleSettings(steps=1),
         ComputeSettings(),
         ReportSettings(),
+        EvaluationSettings(),
         settings(),
     ],
     ids=lambda section: type(section).__name__,
@@ -205,6 +222,7 @@ def test_every_section_is_frozen_and_explains_its_settings(section: Section) -> 
         setattr(section, name, getattr(section, name))
     own_words = {"beta1", "beta2"}  # every textbook explains these
     sections = {"data", "generator", "discriminator", "objective", "optimizer", "schedule", "compute", "report"}
+    sections |= {"evaluation"}
     for field, about in type(section).model_fields.items():
         assert about.description or field in own_words | sections, f"{field} has no help text"
 
@@ -223,6 +241,7 @@ FULL = settings(
     schedule={"epochs": 0.1, "decay_epochs": 0.05},
     compute={"mixed_precision": "bf16", "accumulate": 2, "average": 0.0},
     report={"keep": 5},
+    evaluation={"every": 0.1, "pictures": 50, "network": "vgg19", "weights": "some 'where\"/w"},
 )
 
 
@@ -397,6 +416,10 @@ CHANGED: dict[str, Any] = {
     "report.checkpoint_every": 1,
     "report.keep": 9,
     "report.judge": 0,
+    "evaluation.every": 0.5,
+    "evaluation.pictures": 10,
+    "evaluation.network": "random",
+    "evaluation.weights": "w",
 }
 MAY_CHANGE = {"run", "data.folder", "data.photos", "data.paintings", "data.workers"}
 
@@ -414,7 +437,7 @@ def test_a_change_contradicts_unless_it_changes_nothing_that_is_learnt(name: str
     values = SMALLEST.get(section, {}) | {key: CHANGED[name]} if section else CHANGED[name]
     now = settings(**{section or key: values})
     old = flat(before.model_dump(mode="json"))[name]
-    free = name in MAY_CHANGE or name.startswith("report.")
+    free = name in MAY_CHANGE or name.startswith(("report.", "evaluation."))
     assert contradictions(identity(before), now) == ([] if free else [f"{name}: was {old}, is now {CHANGED[name]}"])
     assert (name in identity(before)) is not free
 

@@ -155,6 +155,11 @@ Learner.take_step = take_step
 told["went on"] = command(*again)
 
 
+# Painters are to be measured on the way, without weights to be had: only the first process looks for them.
+nowhere = ("--evaluation.network", "vgg19", "--evaluation.weights", place / "nowhere", "--run", place / "weightless")
+told["without weights"] = command("train", "--config", place / "run.toml", *nowhere)
+
+
 # A loss that is not finite, on the second process alone.
 def spoilt_gradients(*given):
     losses = real_gradients(*given)
@@ -237,7 +242,10 @@ def place(tmp_path_factory: pytest.TempPathFactory, draw: Draw) -> Iterator[Path
     for name, sections in {
         "plain": {"objective": {"replay": 0}},
         "accumulating": {"objective": {"replay": 0}, "compute": {"accumulate": 2}},
-        "run": {"discriminator": {"spectral_norm": True}},
+        "run": {
+            "discriminator": {"spectral_norm": True},
+            "evaluation": {"every": 1, "network": "random", "pictures": 10},
+        },
     }.items():
         (place / f"{name}.toml").write_text(write_settings(settings(place, name, **sections)))
     (place / "worker.py").write_text(WORKER.replace("GRADS_AND_WEIGHTS", inspect.getsource(grads_and_weights)))
@@ -313,6 +321,21 @@ def test_two_processes_that_stopped_and_went_on_end_like_two_that_never_stopped(
         assert one.keys() == other.keys()
         assert [key for key, value in one.items() if not torch.equal(value, other[key])] == [], name
     assert (place / "run" / "metrics.jsonl").read_bytes() == (place / "again" / "metrics.jsonl").read_bytes()
+
+
+def test_painters_are_measured_by_one_and_after_a_stop_as_without_it(place: Path) -> None:
+    found = (place / "run" / "scores.jsonl").read_bytes()
+    lines = [json.loads(line) for line in found.splitlines()]
+    assert [line["step"] for line in lines if "kid" in line] == [5, 10, 15, 20]  # two processes, ten photos
+    assert (place / "again" / "scores.jsonl").read_bytes() == found
+
+
+def test_weights_that_are_not_to_be_had_are_refused_by_both(place: Path) -> None:
+    assert [one["without weights"] for one in told(place)] == [2, 2]
+    said = (place / "stderr").read_text()
+    assert said.count(f"no such folder of weights: {place / 'nowhere'}") == 2
+    assert said.count("give one with --evaluation.weights DIR; --evaluation.every 0 trains without measuring") == 2
+    assert not (place / "weightless").exists()
 
 
 def test_a_step_that_is_not_finite_on_one_process_is_skipped_by_both(place: Path) -> None:

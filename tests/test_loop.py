@@ -1,5 +1,7 @@
 """A run writes what it promises, and an interrupted one ends like one that never stopped, to the bit."""
 
+import contextlib
+import copy
 import errno
 import json
 import math
@@ -20,20 +22,28 @@ from conftest import Draw
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from cyclestyle import cli
 from cyclestyle.config import Settings
 from cyclestyle.data.folders import find_sets
 from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures, build_loader
+from cyclestyle.evaluation.gauge import Gauge
+from cyclestyle.evaluation.kernels import kid
 from cyclestyle.files import sha256
-from cyclestyle.images import load, to_images
+from cyclestyle.images import fit, load, to_images, to_pictures
+from cyclestyle.networks import weights
 from cyclestyle.networks.painter import load_painter
+from cyclestyle.networks.vgg import random_vgg
 from cyclestyle.runs import RunFolder, find_painter
 from cyclestyle.settings import read_settings, write_settings
 from cyclestyle.stopping import Stopped, StopRequest
 from cyclestyle.training import checkpoints, learner, loop
 from cyclestyle.training.cyclegan import Losses
+from cyclestyle.training.exam import Exam
 from cyclestyle.training.judge import Judge, Judgement
 from cyclestyle.training.learner import Learner
 from cyclestyle.training.loop import learn
+from cyclestyle.training.panel import Panel
+from cyclestyle.training.score import CHANCE
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
@@ -678,6 +688,16 @@ def judge_as(
     monkeypatch: pytest.MonkeyPatch, distances: dict[int, float], alarms: dict[str, str] | None = None
 ) -> None:
     """Judge each step's painter with the distance that is given for it."""
+
+    def look(self: Judge, paint: Any, hurried: Any) -> Judgement:
+        return Judgement({"distance": distances[at[0]], "untouched": 1.0}, alarms or {})
+
+    at = steps_taken(monkeypatch)
+    monkeypatch.setattr(Judge, "look", look)
+
+
+def steps_taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of steps that were taken, always up to date."""
     at: list[int] = [0]
     real = Learner.take_step
 
@@ -686,11 +706,8 @@ def judge_as(
         at[0] = self.step
         return taken
 
-    def look(self: Judge, paint: Any, hurried: Any) -> Judgement:
-        return Judgement({"distance": distances[at[0]], "untouched": 1.0}, alarms or {})
-
     monkeypatch.setattr(Learner, "take_step", take_step)
-    monkeypatch.setattr(Judge, "look", look)
+    return at
 
 
 def test_the_best_checkpoint_is_kept_besides_the_last_told_at_the_end_and_can_be_painted_with(
@@ -734,6 +751,323 @@ def test_an_alarm_is_said_once_and_kept_each_time_but_not_at_the_very_beginning(
     assert [event["step"] for event in rung] == [3, 4, 5, 6, 7, 8, 9]  # from a quarter of the way on
     assert {(event["kind"], event["said"]) for event in rung} == {("copy", "the paintings are copies")}
     assert capsys.readouterr().err.count("the paintings are copies") == 1
+
+
+# --- painters measured on the way ---------------------------------------------------------------------------------
+
+
+MEASURED = {"every": 1, "network": "random", "pictures": 10}
+
+
+def scores(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "scores.jsonl").read_text().splitlines()]
+
+
+def kids_as(monkeypatch: pytest.MonkeyPatch, kids: dict[int, float], untouched: float = 9.0) -> None:
+    """Measure each step's painter as the KID that is given for it."""
+
+    def look(self: Panel, *painters: Any, examined: bool, hurried: Any) -> Judgement:
+        values = {"kid": kids[at[0]], "kid_last": 0.0, "kid_untouched": untouched} if examined else {}
+        return Judgement({"distance": 1.0 / at[0], "untouched": 1.0} | values, {})
+
+    at = steps_taken(monkeypatch)
+    monkeypatch.setattr(Panel, "look", look)
+
+
+def test_painters_are_measured_at_the_first_step_of_an_epoch_and_at_the_end_as_their_checkpoints_would_be(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = learn(settings(data, tmp_path / "run", evaluation=MEASURED, report={"keep": 9}))
+    assert kept(run.path) == [f"step-{step:07d}" for step in (4, 5, 8, 9)]  # five photos are an epoch
+    assert [line["step"] for line in scores(run.path)] == [5, 9]
+    said = capsys.readouterr().err
+
+    vgg = random_vgg()
+    photos, paintings = ([load(path) for path in sorted((data / name).iterdir())] for name in ("photos", "paintings"))
+
+    def features(images: torch.Tensor) -> torch.Tensor:
+        seen = to_images([picture for image in images.split(1) for picture in to_pictures(image)])
+        return torch.cat([vgg(image, ("relu4_1",))["relu4_1"].mean((2, 3)) for image in seen.split(1)])
+
+    originals = to_images([fit(photo, 16) for photo in photos])
+    expected = features(to_images([fit(painting, 16) for painting in paintings]))
+    for line in scores(run.path):
+        checkpoint = run.checkpoints / f"step-{line['step']:07d}"
+        painter = load_painter(find_painter(checkpoint))
+        with torch.inference_mode():
+            found = {"kid": torch.cat([painter(photo) for photo in originals.split(1)]), "kid_untouched": originals}
+            last = {
+                name.removeprefix("paint."): value
+                for name, value in load_file(checkpoint / "networks.safetensors").items()
+                if name.startswith("paint.")
+            }
+            painter.network.load_state_dict(last)
+            found["kid_last"] = torch.cat([painter(photo) for photo in originals.split(1)])
+        assert set(line) == {"step", *found}
+        for name, images in found.items():
+            assert line[name] == pytest.approx(1000 * kid(features(images), expected).value, rel=1e-5), name
+        assert line["kid"] != line["kid_last"]
+        assert f"step {line['step']}: KID x 1000 of {vgg.name} relu4_1: {line['kid']:.4g} with av" in said
+
+
+def test_measuring_changes_nothing_of_what_is_learnt_told_or_judged(data: Path, tmp_path: Path) -> None:
+    brief = {"judge": 3, "keep": 9}
+    without = learn(settings(data, tmp_path / "without", report=brief))
+    measured = learn(settings(data, tmp_path / "with", report=brief, evaluation=MEASURED))
+    assert_alike_but_scores(measured.path, without.path)
+    before = {line["step"]: line for line in scores(without.path)}
+    for line in scores(measured.path):
+        told = {name: value for name, value in line.items() if not name.startswith("kid")}
+        assert line["step"] == 5 or told == before[line["step"]]
+
+
+def assert_alike_but_scores(one: Path, other: Path) -> None:
+    for step in (8, 9):
+        assert same_bits(state(one, step), state(other, step))
+    for name in ("metrics.jsonl", "paint.safetensors", "unpaint.safetensors", "pictures.json"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+def test_a_run_that_measures_nothing_opens_no_network(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "open_gauge", lambda *_: pytest.fail("opened"))
+    run = learn(settings(data, tmp_path / "run", evaluation={"network": "random"}))
+    assert not run.scores.exists()
+    assert kept(run.path) == ["step-0000008", "step-0000009"]
+
+
+def test_curves_of_the_kids_are_drawn(data: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = learn(settings(data, tmp_path / "run", evaluation=MEASURED))
+    board = EventAccumulator(str(run.tensorboard)).Reload()
+    for name in ("kid", "kid_last", "kid_untouched"):
+        drawn = [(point.step, pytest.approx(point.value)) for point in board.Scalars(name)]
+        assert drawn == [(line["step"], line[name]) for line in scores(run.path)]
+
+
+def test_without_an_average_there_is_only_one_painter_to_measure(data: Path, tmp_path: Path) -> None:
+    run = learn(settings(data, tmp_path / "run", evaluation=MEASURED, compute={"average": 0}))
+    assert all(line["kid"] == line["kid_last"] for line in scores(run.path))
+
+
+@pytest.mark.parametrize(
+    ("every", "expected"),
+    [
+        (1, [5, 9]),
+        (0.5, [3, 5, 8, 9]),  # of five photos, the half of an epoch is over in the third step
+        (0.4, [2, 4, 6, 8, 9]),
+        (0.2, [1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        (1e-9, [1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        (1.8, [9]),
+        (1000, [9]),
+    ],
+)
+def test_the_epochs_between_two_measurements_may_be_any_number(
+    every: float, expected: list[int], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kids_as(monkeypatch, dict.fromkeys(range(1, 10), 1.0))
+    run = learn(settings(data, tmp_path / "run", evaluation=MEASURED | {"every": every}, report={"keep": 9}))
+    assert [line["step"] for line in scores(run.path) if "kid" in line] == expected
+    assert kept(run.path) == [f"step-{step:07d}" for step in sorted({4, 8, *expected})]
+
+
+@pytest.mark.parametrize("judge", [0, 3])
+def test_stopped_after_every_step_a_run_is_measured_like_one_that_never_stopped(
+    judge: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = {"report": {"judge": judge}, "evaluation": MEASURED | {"every": 0.5}}
+    whole, wanted = learn(settings(data, tmp_path / "whole", **measured)), settings(data, tmp_path / "run", **measured)
+    with monkeypatch.context() as patch:
+        ask(patch, lambda step: True)
+        for _ in range(9):
+            with pytest.raises(Stopped):
+                learn(wanted)
+    learn(wanted)
+    assert_alike(wanted.run, whole.path)
+
+
+class Killed(BaseException):
+    """A process is killed: nothing is cleaned up that Python would not."""
+
+
+def test_a_kill_or_a_stop_in_the_midst_of_measuring_leaves_nothing_half_recorded(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = {"report": {"judge": 3, "keep": 1}, "evaluation": MEASURED}
+    whole, wanted = learn(settings(data, tmp_path / "whole", **measured)), settings(data, tmp_path / "run", **measured)
+    real, stop, looked = Gauge.look, StopRequest(), [0]
+
+    def look(self: Gauge, images: torch.Tensor) -> torch.Tensor:
+        looked[0] += 1
+        if looked[0] == 9 + 7:  # after the paintings and the photos: the second photo as the last weights paint it
+            raise Killed
+        if looked[0] == 2 * 9 + 16 + 3:  # of the second session, at the end of the run
+            stop.signal = "SIGTERM"
+        return real(self, images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Gauge, "look", look)
+        with pytest.raises(Killed):
+            learn(wanted)
+        assert kept(wanted.run)[-1] == "step-0000005"
+        assert [line["step"] for line in scores(wanted.run)] == [4]
+        with pytest.raises(Stopped, match="saved at step 9 of 9"):
+            learn(wanted, stop=stop)
+        assert looked[0] == 2 * 9 + 16 + 3
+        assert [line["step"] for line in scores(wanted.run)] == [4, 5, 8]
+    learn(wanted)
+    assert kept(wanted.run) == kept(whole.path)
+    assert (wanted.run / "scores.jsonl").read_bytes() == whole.scores.read_bytes()
+    assert (wanted.run / "paint.safetensors").read_bytes() == whole.painter().read_bytes()
+
+
+def test_a_stop_before_the_first_picture_is_measured_is_heeded(data: Path, tmp_path: Path) -> None:
+    stop = StopRequest()
+    stop.signal = "SIGTERM"
+    with pytest.raises(Stopped, match="nothing was learnt yet"):
+        learn(settings(data, tmp_path / "run", evaluation=MEASURED), stop=stop)
+
+
+def test_the_best_by_kid_is_kept_and_told_though_its_distance_is_not_the_least(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kids_as(monkeypatch, {5: 7.0, 10: 2.0, 15: 2.0, 20: math.nan, 25: 4.0, 30: 3.0})
+    run = learn(settings(data, tmp_path / "run", evaluation=MEASURED, schedule={"steps": 30, "decay_steps": 6}))
+    assert kept(run.path) == [f"step-{step:07d}" for step in (15, 28, 30)]  # of equal ones the last
+    assert f"nearer to the paintings came {run.checkpoints / 'step-0000015'}" in capsys.readouterr().out
+    lines = {line["step"]: line for line in scores(run.path)}
+    assert (lines[20]["kid"], lines[25]["kid"]) == (None, 4.0)
+    assert "kid" not in lines[28]
+
+
+def test_after_a_last_painter_whose_pictures_are_not_finite_the_best_before_is_told(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kids_as(monkeypatch, {5: 7.0, 9: math.nan})
+    run = learn(settings(data, tmp_path / "run", evaluation=MEASURED, report={"keep": 1}))
+    assert kept(run.path) == ["step-0000005", "step-0000009"]
+    assert f"nearer to the paintings came {run.checkpoints / 'step-0000005'}" in capsys.readouterr().out
+
+
+def test_a_painter_whose_pictures_are_not_finite_does_not_stop_the_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Panel.look
+
+    def spoilt(self: Panel, paint: torch.nn.Module, last: torch.nn.Module, **options: Any) -> Judgement | None:
+        huge = copy.deepcopy(paint)  # finite, but what follows from it is not
+        for parameter in huge.parameters():
+            parameter.data.fill_(3e38)
+        return look(self, huge, last, **options)
+
+    monkeypatch.setattr(Panel, "look", spoilt)
+    run = learn(settings(data, tmp_path / "run", evaluation=MEASURED, report={"judge": 3}))
+    for line in scores(run.path):
+        assert line["distance"] is None
+        if line["step"] in {5, 9}:
+            assert line["kid"] is None
+            assert math.isfinite(line["kid_last"])
+
+
+def test_a_run_begun_without_measuring_may_go_on_with_it_and_the_other_way_round(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = {"schedule": {"steps": 15, "decay_steps": 6}, "report": {"judge": 3, "keep": 9}}
+    whole = learn(settings(data, tmp_path / "whole", **long))
+    for name, first, second, measured in (
+        ("with", {}, MEASURED, [10, 15]),
+        ("without", MEASURED, {}, [5]),
+    ):
+        with monkeypatch.context() as patch:
+            ask(patch, lambda step: step == 7)
+            with pytest.raises(Stopped):
+                learn(settings(data, tmp_path / name, **long, evaluation=first))
+        capsys.readouterr()
+        run = learn(settings(data, tmp_path / name, **long, evaluation=second))
+        assert same_bits(state(run.path, 15), state(whole.path, 15))
+        assert [line["step"] for line in scores(run.path) if "kid" in line] == measured
+        assert bool(read_settings(run.config).evaluation.every) is bool(second)
+        # nothing is said to be nearer by a measure that the last painter was not measured with
+        said = capsys.readouterr().out
+        told = {line["step"]: line["kid" if second else "distance"] for line in scores(run.path)
+                if ("kid" if second else "distance") in line}  # fmt: skip
+        assert ("nearer to the paintings came" in said) is (min(told.values()) < told[15] - (0 if second else CHANCE))
+
+
+def test_a_finished_run_is_not_measured_again(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = settings(data, tmp_path / "run", evaluation=MEASURED)
+    told = learn(wanted).scores.read_bytes()
+    monkeypatch.setattr(Exam, "sit", lambda *_: pytest.fail("measured"))
+    learn(wanted)
+    assert (wanted.run / "scores.jsonl").read_bytes() == told
+
+
+def test_weights_that_are_not_to_be_had_are_a_sentence_before_anything_is_made(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(*_: object) -> None:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    monkeypatch.setattr(weights, "_fetch", offline)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    monkeypatch.delenv("CYCLESTYLE_WEIGHTS", raising=False)
+    with pytest.raises(ValueError, match="Network is unreachable") as refusal:
+        learn(settings(data, tmp_path / "run", evaluation={"every": 1}))
+    said = str(refusal.value)
+    assert "weights-inception-2015-12-05-6726825d.pth" in said
+    for way in (
+        "--evaluation.weights DIR",
+        "CYCLESTYLE_WEIGHTS",
+        "--evaluation.network random",
+        "--evaluation.every 0",
+    ):
+        assert way in said
+    assert not re.search(r"--(random-)?weights", said)  # which `train` has not
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("unreadable", ["photos", "paintings"])
+def test_test_sets_too_small_to_measure_with_are_told_and_the_run_goes_on(
+    unreadable: str, data: Path, tmp_path: Path, draw: Draw, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("photos", "paintings"):
+        for path in draw(data / "test" / name, 3, seed=5)[: 2 if name == unreadable else 0]:
+            path.write_bytes(b"<html>")
+    run = learn(settings(data, tmp_path / "run", evaluation=MEASURED))
+    said = capsys.readouterr().err
+    assert said.count("painters are not measured: ") == 1
+    assert f"1 {unreadable}" in said
+    assert not run.scores.exists()
+    assert lines(run.path)[-1]["step"] == 9
+
+
+def test_a_budget_keeps_back_the_time_of_measuring(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "time_to_paint", lambda *_: 100.0)
+    monkeypatch.setattr(loop, "time_to_sit", lambda *_, pictures, **__: pictures * 0.5)
+    budget = {"schedule": {"steps": None, "decay_steps": None, "budget": "104s"}}
+    # five photos take 2.5 s; the budget may be over during one measurement, and another one comes at the end
+    with pytest.raises(
+        ValueError, match=r"a budget of 104s leaves no time to train: .* 5 photos, and measuring, takes"
+    ):
+        learn(settings(data, tmp_path / "run", **budget, evaluation=MEASURED))
+    monkeypatch.setattr(loop, "time_to_sit", lambda *_, pictures, **__: pictures * 0.25)
+    run = learn(settings(data, tmp_path / "run", **budget, evaluation=MEASURED))
+    assert scores(run.path)[-1]["step"] == int(kept(run.path)[-1].removeprefix("step-"))
+
+
+@pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")  # sys.argv is what is tested
+def test_measuring_can_be_asked_for_on_the_command_line(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run.toml").write_text(write_settings(settings(data, tmp_path / "run")))
+    words = f"train --config {tmp_path / 'run.toml'} --evaluation.every 1 --evaluation.network random"
+    monkeypatch.setattr(sys, "argv", ["cyclestyle", *words.split()])
+    with contextlib.suppress(SystemExit):
+        cli.main()
+    assert [line["step"] for line in scores(tmp_path / "run")] == [5, 9]
+    assert read_settings(tmp_path / "run" / "config.toml").evaluation.network == "random"
 
 
 # --- what stands in the folder ------------------------------------------------------------------------------------

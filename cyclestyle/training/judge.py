@@ -1,15 +1,16 @@
 """What is thought of a painter on the way: how near the paintings it comes, and what has gone wrong."""
 
+import math
 from collections import Counter
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from cyclestyle.images import Images
 from cyclestyle.training.alarms import loss_alarms, picture_alarms
-from cyclestyle.training.score import Yardstick
+from cyclestyle.training.score import CHANCE, Yardstick
 
 IN_A_ROW = 3
 """Lines of losses that must agree before an alarm is rung over them."""
@@ -51,3 +52,33 @@ class Judge:
         alarms = loss_alarms(losses, adversarial) if losses else {}
         self.heard = Counter({kind: self.heard[kind] + 1 for kind in alarms})
         return {kind: sentence for kind, sentence in alarms.items() if self.heard[kind] >= IN_A_ROW}
+
+
+MEASURES = {"kid": 0.0, "distance": CHANCE}
+"""Entries of a score by which checkpoints are compared, the surer first, and what of a difference may be chance."""
+
+
+def best_step(
+    scores: Mapping[int, Mapping[str, Any]], there: Collection[int], by: Collection[str] = tuple(MEASURES)
+) -> int | None:
+    """Of the steps that are `there`, the one that came nearest to the paintings; None if none is known.
+
+    The first of the measures `by` which is known of any decides; of those that it cannot tell apart, the last is taken.
+    """
+    for name in by:
+        known = {step: scores[step][name] for step in there if _is_number(scores.get(step, {}).get(name))}
+        if name == "kid":
+            known = {step: value for step, value in known.items() if _same_yardstick(scores[step], scores[max(known)])}
+        if known:
+            return max(step for step in known if known[step] <= min(known.values()) + MEASURES[name])
+    return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _same_yardstick(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two KIDs can be compared: not if a run went on with another network, or with other pictures."""
+    values = [float(score["kid_untouched"]) for score in (one, other) if _is_number(score.get("kid_untouched"))]
+    return len(values) == 2 and math.isclose(*values, rel_tol=0.01)  # other machines round otherwise

@@ -10,15 +10,17 @@ import torch.utils.deterministic
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
-from cyclestyle.config import ComputeSettings, Settings, seconds
+from cyclestyle.config import ComputeSettings, EvaluationSettings, Settings, seconds
 from cyclestyle.data.folders import Sets, find_roots
-from cyclestyle.files import write_text, writing_to
+from cyclestyle.evaluation.gauge import Gauge, open_gauge
+from cyclestyle.files import reason, write_text, writing_to
 from cyclestyle.launch import must_be_together, restarts_may_hang, wants_cpu
 from cyclestyle.processes import Processes
 from cyclestyle.runs import RunFolder, held_run, write_provenance
 from cyclestyle.settings import contradictions, write_settings
 from cyclestyle.stopping import StopRequest
 from cyclestyle.training.checkpoints import Checkpoint, last_checkpoint
+from cyclestyle.training.exam import time_to_sit
 from cyclestyle.training.journal import read_lines
 from cyclestyle.training.learner import Learner
 from cyclestyle.training.pictures import Choice, choose, provenance_of, still_there
@@ -40,18 +42,19 @@ def learn(settings: Settings, *, strict: bool = False, stop: StopRequest | None 
     if warning := restarts_may_hang():
         accelerator.print(warning)
     find_roots(settings.data)  # refused before anything is made
+    gauge = _gauge(settings.evaluation, accelerator, processes)
     with nullcontext(stop) if stop else StopRequest() as asked, ExitStack() as until_the_end:
         checkpoint = _open(settings, accelerator, processes, until_the_end)
         choice = _pictures(settings, checkpoint, accelerator, processes, asked, strict=strict)
         run, sets = RunFolder(settings.run), choice.sets(find_roots(settings.data))
         learner = Learner(settings, accelerator, processes)
         facts = restore(learner, checkpoint) if checkpoint else None
-        schedule, used = _schedule(run, sets, learner, facts)
+        schedule, used = _schedule(run, sets, learner, facts, gauge)
         if isinstance(schedule, Planned) and learner.step > schedule.steps:
             raise ValueError(
                 f"{settings.run} holds {learner.step:,} steps, more than the {schedule.steps:,} of its schedule"
             )
-        story = Story(run, sets, learner, schedule, asked, choice.fingerprints(), began - used)
+        story = Story(run, sets, learner, schedule, asked, choice.fingerprints(), began - used, gauge)
         accelerator.print(_opening(settings, sets, story, facts))
         story.tell()
         accelerator.print(f"finished: {learner.step:,} steps; painter {run.painter()}, samples {run.sample(0).parent}")
@@ -81,6 +84,19 @@ def _accelerator(compute: ComputeSettings) -> Accelerator:
     )
     must_be_together(accelerator.num_processes)
     return accelerator
+
+
+def _gauge(settings: EvaluationSettings, accelerator: Accelerator, processes: Processes) -> Gauge | None:
+    """What the main process measures painters with; None where they are not measured."""
+    with processes.all_or_none():
+        if settings.every and processes.main:
+            try:
+                return open_gauge(settings.network, settings.weights, accelerator.device)
+            except (ValueError, OSError) as error:  # it names the options of `cyclestyle evaluate`
+                ways = reason(error).replace("--random-weights", "--evaluation.network random")
+                ways = ways.replace("--weights", "--evaluation.weights")
+                raise ValueError(f"{ways}; --evaluation.every 0 trains without measuring") from None
+    return None
 
 
 def _best_precision() -> str:
@@ -169,21 +185,33 @@ def _must_be_those(expected: dict[str, str] | None, choice: Choice, settings: Se
         )
 
 
-def _schedule(run: RunFolder, sets: Sets, learner: Learner, facts: Facts | None) -> tuple[Planned | Budgeted, float]:
+def _schedule(
+    run: RunFolder, sets: Sets, learner: Learner, facts: Facts | None, gauge: Gauge | None
+) -> tuple[Planned | Budgeted, float]:
     """How long the run is, and for how many seconds it was trained before."""
     settings, processes = learner.settings, learner.processes
     saved = facts.budget if facts else {}
     used = processes.told(max(saved.get("used", 0.0), _told_pace(run) if facts else 0.0))
     if settings.schedule.budget is None:
         return plan(settings.schedule, len(sets.photos), learner.pairs), used
-    reserve = processes.most(time_to_paint(learner, sets.photos))[0]
+    reserve = processes.most(time_to_paint(learner, sets.photos) + _time_to_measure(sets, learner, gauge))[0]
     total = seconds(settings.schedule.budget)
     if total <= reserve:
         raise ValueError(
             f"a budget of {settings.schedule.budget} leaves no time to train: painting and zipping "
-            f"{len(sets.photos):,} photos takes about {reserve / 60:.0f} minutes here"
+            f"{len(sets.photos):,} photos{', and measuring,' if gauge else ''} takes about {reserve / 60:.0f} minutes "
+            "here"
         )
     return Budgeted(total - reserve, used, saved.get("rate", 1.0), over=bool(saved.get("over"))), used
+
+
+def _time_to_measure(sets: Sets, learner: Learner, gauge: Gauge | None) -> float:
+    """Seconds of two measurements: the time may run out during one, and there is one at the end."""
+    if gauge is None:
+        return 0.0
+    pictures = min(learner.settings.evaluation.pictures, len(sets.test_photos or sets.photos))
+    paint, device = learner.averages["paint"].network, learner.accelerator.device
+    return 2 * time_to_sit(gauge, paint, pictures=pictures, side=learner.settings.data.crop, device=device)
 
 
 def _told_pace(run: RunFolder) -> float:

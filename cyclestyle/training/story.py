@@ -1,29 +1,30 @@
 """The story of a run: step by step, what is told, shown, saved and judged on the way, and when it ends."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
-
-import torch
 
 from cyclestyle.data.folders import Sets
 from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures, build_loader
+from cyclestyle.evaluation.gauge import Gauge
 from cyclestyle.files import reason, written_aside
-from cyclestyle.images import Images, fit, load, to_images
 from cyclestyle.progress import Progress
 from cyclestyle.runs import RunFolder
 from cyclestyle.stopping import Stopped, StopRequest
 from cyclestyle.training.checkpoints import prune, save_checkpoint, steps
 from cyclestyle.training.feed import Feed
 from cyclestyle.training.journal import Journal, sample_sheet
-from cyclestyle.training.judge import Judge
+from cyclestyle.training.judge import MEASURES, best_step
 from cyclestyle.training.learner import Learner, Taken
+from cyclestyle.training.panel import Panel
 from cyclestyle.training.saved import facts, files, painters
 from cyclestyle.training.schedule import Budgeted, Planned
-from cyclestyle.training.score import CHANCE
 
 NO_END = 1 << 40
 """Passes; loaders need a number, and a budget of time has none."""
+
+
+KIDS = {"kid": "with averaged weights", "kid_last": "with the last", "kid_untouched": "of the photos themselves"}
 
 
 class Story:
@@ -38,16 +39,16 @@ class Story:
         stop: StopRequest,
         pictures: dict[str, str],
         began: float,
+        gauge: Gauge | None = None,
     ) -> None:
         """`pictures`: the fingerprints of both sets. `began`: when the run would have begun (in monotonic seconds), had
-        it never been interrupted."""
+        it never been interrupted. `gauge`: what the main process measures painters with, if they are measured."""
         self.run, self.sets, self.learner, self.schedule, self.stop = run, sets, learner, schedule, stop
-        self.pictures, self.began = pictures, began
+        self.pictures, self.began, self.gauge = pictures, began, gauge
         self.settings, self.report = learner.settings, learner.settings.report
         self.processes, self.accelerator = learner.processes, learner.accelerator
         self.journal: Journal | None = None
-        self.judge: Judge | None = None
-        self.samples: tuple[Images, Images] | None = None
+        self.panel: Panel | None = None
         self.unpaired = UnpairedPictures(sets, self.settings.data, self.settings.seed)
         self.spoken = time.monotonic(), learner.step  # when, and at which step, the pace was last told
         self.known_as_lost: set[str] = set()
@@ -85,27 +86,41 @@ class Story:
         if asked:
             self._end_early()
         self._show()
-        if self.step % self.report.checkpoint_every == 0 or self.over:
+        if self._due():
             self._save()
             self._judge()
-            if self.processes.most(self.stop.asked is not None)[0]:  # it may not have been judged for that
+            if self.processes.most(self._hurried())[0]:  # it may not have been judged for that
                 self._end_early()
         self.progress.total = self.schedule.last(self.step)
         self.progress.advance()
+
+    def _due(self) -> bool:
+        """Whether this step is saved, and what it can do is looked at."""
+        return self.step % self.report.checkpoint_every == 0 or self.over or self._examined()
+
+    def _examined(self) -> bool:
+        """Whether painters are measured at this step: the first of every so many epochs, and the last."""
+        every = self.settings.evaluation.every
+        if not every or not self.step:
+            return False
+        # A little more than nothing: 0.3 epochs are three times 0.1, though not in binary fractions.
+        before, now = (
+            (step * self.learner.pairs / len(self.sets.photos) / every + 1e-9) // 1
+            for step in (self.step - 1, self.step)
+        )
+        return now > before or self.over
+
+    def _hurried(self) -> bool:
+        return self.stop.asked is not None
 
     def _prepare(self) -> None:
         """What only the main process does: writing and judging."""
         if not self.processes.main:
             return
         self.journal = Journal(self.run, start=self.step, complain=self.progress.say)
-        paintings = self.sets.test_paintings or self.sets.paintings
-        photos = self.sets.test_photos or self.sets.photos
-        few = [self._spread(paths, self.report.samples) for paths in (photos, paintings)]
-        if shown := min(map(len, few)):
-            self.samples = few[0][:shown], few[1][:shown]
-        many = [self._spread(paths, self.report.judge) for paths in (photos, paintings)]
-        if min(map(len, many)) >= 2:
-            self.judge = Judge(many[0], many[1])
+        self.panel = Panel(
+            self.sets, self.settings, self.gauge, self.accelerator.device, self.progress.say, self._hurried
+        )
 
     def _go_on(self) -> None:
         """Hand over and judge what an interrupted run may have saved and no more."""
@@ -113,7 +128,7 @@ class Story:
             self._hand_over()
             self._show()
             self._judge()
-        if self.processes.most(self.stop.asked is not None)[0]:
+        if self.processes.most(self._hurried())[0]:
             self._end_early()
 
     def _batches(self, first: int) -> Iterator[Batch]:
@@ -127,7 +142,7 @@ class Story:
 
     def _agree(self) -> bool:
         """Whether any process was asked to stop; and what time it is, for a budget, on the slowest clock."""
-        asked, used = self.processes.most(self.stop.asked is not None, time.monotonic() - self.began)
+        asked, used = self.processes.most(self._hurried(), time.monotonic() - self.began)
         if isinstance(self.schedule, Budgeted):
             self.schedule.note(used)
         return bool(asked)
@@ -147,8 +162,8 @@ class Story:
         for sentence in lost:
             self._say("lost", f"{sentence}; another picture stands in for it")
         self._write(losses)
-        if self.judge is not None:
-            self._alarm(self.judge.listen(losses, self.settings.objective.adversarial))
+        if self.panel is not None and self.panel.judge is not None:
+            self._alarm(self.panel.judge.listen(losses, self.settings.objective.adversarial))
 
     def _write(self, losses: dict[str, float]) -> None:
         assert self.journal is not None
@@ -243,38 +258,50 @@ class Story:
         except OSError as error:
             self.progress.say(f"an old checkpoint cannot be removed: {reason(error)}")
 
-    def _best(self) -> int | None:
-        """The step whose checkpoint is there and came nearest to the paintings; of those that nobody can tell apart,
-        the last."""
+    def _best(self, by: Collection[str] = tuple(MEASURES)) -> int | None:
+        """The step whose checkpoint is there and came nearest to the paintings."""
         there = {int(path.name.removeprefix("step-")) for path in steps(self.run.checkpoints)}
-        scores = self.journal.scores() if self.journal is not None else {}
-        known = {step: line["distance"] for step, line in scores.items() if line.get("distance") is not None}
-        nearest = min((known[step] for step in there & known.keys()), default=0.0)
-        return max((step for step in there & known.keys() if known[step] <= nearest + CHANCE), default=None)
+        return best_step(self.journal.scores() if self.journal is not None else {}, there, by)
 
     def better(self) -> Path | None:
-        """The checkpoint that came nearer to the paintings than the last one, if there is one."""
-        best = self._best()
+        """The checkpoint that came nearer to the paintings than the last one, by what is known of both, if there is
+        one."""
+        last = self.journal.scores().get(self.step, {}) if self.journal is not None else {}
+        best = self._best([name for name in MEASURES if name in last])
         return None if best in {None, self.step} else self.run.checkpoints / f"step-{best:07d}"
 
     def _show(self) -> None:
         """Samples, if it is time and they are not there yet."""
         due = self.step % self.report.sample_every == 0 or self.over
-        if self.journal is None or self.samples is None or not due or self.run.sample(self.step).exists():
+        samples = self.panel.samples if self.panel is not None else None
+        if self.journal is None or samples is None or not due or self.run.sample(self.step).exists():
             return
         paint, unpaint = (self.learner.averages[name].network for name in ("paint", "unpaint"))
-        self.journal.show(self.step, sample_sheet(paint, unpaint, *self.samples))
+        self.journal.show(self.step, sample_sheet(paint, unpaint, *samples))
 
     def _judge(self) -> None:
         """How near the paintings it comes, if it is time and not known yet; then only the best and last are kept."""
-        due = self.step % self.report.checkpoint_every == 0 or self.over
-        if due and self.judge is not None and self.journal is not None and self.step not in self.journal.scores():
-            found = self.judge.look(self.learner.averages["paint"].network, lambda: self.stop.asked is not None)
-            if found is not None:
+        if (
+            self.journal is not None
+            and self.panel is not None
+            and self._due()
+            and self.step not in self.journal.scores()
+        ):
+            painters = self.learner.averages["paint"].network, self.learner.bare.paint
+            found = self.panel.look(*painters, examined=self._examined(), hurried=self._hurried)
+            if found is not None and found.score:
                 self.journal.score(self.step, found.score)
+                self._measured(found.score)
                 if 4 * self.step >= self.schedule.last(self.step):  # at the beginning, much is odd and nothing wrong
                     self._alarm(found.alarms)
         self._prune()
+
+    def _measured(self, score: dict[str, float]) -> None:
+        """Say the KIDs, and keep with whose features they were computed: those of others cannot be compared."""
+        if "kid" not in score or self.gauge is None:
+            return
+        told = [f"{score[name]:.4g} {what}" for name, what in KIDS.items()]
+        self._say("measured", f"step {self.step:,}: KID x 1000 of {self.gauge.name}: {', '.join(told)}")
 
     def _alarm(self, alarms: dict[str, str]) -> None:
         """Keep each alarm, and say it the first time."""
@@ -284,19 +311,6 @@ class Story:
             if self.journal is not None:
                 self.journal.tell(self.step, "alarm", kind=kind, said=sentence)
         self.rung |= alarms.keys()
-
-    def _spread(self, paths: Sequence[Path], count: int) -> Images:
-        """Pictures from all over a set, the same every time, as squares; those that cannot be read are passed over."""
-        count = min(count, len(paths))
-        squares = []
-        for index in range(count):
-            try:
-                squares.append(fit(load(paths[index * len(paths) // count]), self.settings.data.crop))
-            except (ValueError, OSError) as error:
-                self.progress.say(f"not among the samples: {error}")
-        side = self.settings.data.crop
-        images = to_images(squares) if squares else torch.empty(0, 3, side, side)
-        return images.to(self.accelerator.device)
 
 
 def _summary(losses: dict[str, float]) -> str:
