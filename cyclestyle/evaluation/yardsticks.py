@@ -167,8 +167,8 @@ def _equal_style(tables: Tables, eyes: Eyes) -> Iterator[Measure]:
             "nearest painting's Gram",
             f"{eyes.vgg.name} {tap}",
             "How far a picture's Gram matrix is from that of the nearest painting, in the middle, divided by the mean "
-            "length of the paintings' Grams. Dull pictures near the middle of a set can be nearer than real paintings are "
-            "to one another: read it beside the coverage.",
+            "length of the paintings' Grams. Dull pictures near the middle of a set can be nearer than real paintings "
+            "are to one another: read it beside the coverage.",
         )
         yield at_equal_sizes(told, (f"gram/{tap}",), _nearest_gram, tables)
 
