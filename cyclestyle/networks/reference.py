@@ -14,6 +14,7 @@ from torch import nn
 from cyclestyle.config import DiscriminatorSettings, GeneratorSettings
 from cyclestyle.networks.discriminator import build_discriminator
 from cyclestyle.networks.generator import build_generator
+from cyclestyle.networks.stored import is_plain
 
 State = dict[str, torch.Tensor]
 
@@ -32,18 +33,13 @@ def read_reference(path: Path) -> State:
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise ValueError(f"{path} is not a file of plain weights: {reason}") from None
     if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) and _is_plain(value) for name, value in state.items()
+        isinstance(name, str) and isinstance(value, torch.Tensor) and is_plain(value) for name, value in state.items()
     ):
         raise ValueError(f"{path} does not hold a plain dictionary of tensors, as latest_net_G.pth does")
     state = {name.removeprefix("module."): value for name, value in state.items() if not _UNUSED.search(name)}
     if not state or not all(name.startswith("model.") for name in state):
         raise ValueError(f"{path} does not have the reference implementation's names (model.1.weight, ...)")
     return state
-
-
-def _is_plain(tensor: torch.Tensor) -> bool:
-    """Whether it holds a number of its own for each place: an expanded tensor claims more than the file has."""
-    return tensor.layout is torch.strided and tensor.nbytes <= tensor.untyped_storage().nbytes()
 
 
 def generator_from_reference(state: State) -> tuple[nn.Module, GeneratorSettings]:

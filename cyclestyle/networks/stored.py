@@ -22,6 +22,12 @@ def to_bytes(tensors: Mapping[str, torch.Tensor], metadata: dict[str, str] | Non
     return save(plain, metadata=metadata)
 
 
+def is_plain(tensor: torch.Tensor) -> bool:
+    """Whether it holds a number of its own for each place: an expanded tensor claims more than its file has."""
+    strided = tensor.layout is torch.strided and tensor.device.type == "cpu"
+    return strided and tensor.nbytes <= tensor.untyped_storage().nbytes()
+
+
 class Kind(NamedTuple):
     """What a tensor is, without what it holds."""
 

@@ -19,7 +19,7 @@ from safetensors import safe_open
 
 from cyclestyle.files import reason, sha256
 from cyclestyle.images import walk
-from cyclestyle.networks.stored import Tensors, kinds
+from cyclestyle.networks.stored import Tensors, is_plain, kinds
 
 FOLDER_VARIABLE = "CYCLESTYLE_WEIGHTS"
 SUFFIXES = (".safetensors", ".pth", ".pt")
@@ -249,9 +249,7 @@ def _pickled(path: Path) -> Tensors:
         raise ValueError("it holds no dictionary of tensors")
     tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
     for name, tensor in tensors.items():
-        # A place of its own for each number: an expanded tensor claims more than the file has.
-        strided = tensor.layout is torch.strided and tensor.device.type == "cpu"
-        if not strided or tensor.nbytes > tensor.untyped_storage().nbytes():
+        if not is_plain(tensor):
             raise ValueError(f"{name[:80]} is not a plain tensor")
     return tensors
 
