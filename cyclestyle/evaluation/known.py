@@ -51,7 +51,7 @@ def against_truth(truth: PictureSet, sets: Sets, to: Path, *, rows: int) -> dict
     names = {UNTOUCHED: sets.photos} | {row_name(key): one for key, one in sets.made.items()}
     files = {name: {scene: one.names[scene].path for scene in scenes} for name, one in names.items()}
     true = {item.name: item.path for item in truth.items}
-    palette = pooled_lab_statistics(to_images([load(item.path)]) for item in sets.paintings.items)
+    palette = pooled_lab_statistics(to_images([load(item.path)]) for item in sets.palette.items)
     untouched = files[UNTOUCHED]
     found = {
         TRANSFER: nearness(

@@ -42,6 +42,8 @@ class Sets:
     paintings: PictureSet
     held_out: PictureSet | None
     notes: list[str]
+    palette: PictureSet
+    """The paintings whose colours are transferred: all of them, also where only some are measured."""
 
     @property
     def reference(self) -> PictureSet:
@@ -91,11 +93,11 @@ def gather(folders: Folders, processes: Processes) -> Sets:
     paintings, held_out = (_thinned(found.get(one), folders.at_most) for one in ("paintings", "held-out paintings"))
     assert paintings is not None
     if held_out is not None:
-        known = {item.digest for item in paintings.items}
+        known = {item.digest for item in found["paintings"].items}
         same = sum(item.digest in known for item in held_out.items)
         if same:
             notes.append(f"{same} of the {len(held_out.items)} held-out paintings are training paintings too.")
-    return Sets(photos.only(names), made, paintings, held_out, notes)
+    return Sets(photos.only(names), made, paintings, held_out, notes, found["paintings"])
 
 
 def _spread(names: list[str], at_most: int | None) -> list[str]:
@@ -138,7 +140,7 @@ def views_of(sets: Sets, terms: Terms) -> dict[str, list[View]]:
     def plain(pictures: PictureSet, treatment: Treatment | None = None) -> list[View]:
         return [View(item, terms.side, terms.jpeg, treatment) for item in pictures.items]
 
-    views = {PHOTOS: plain(sets.photos), COLOUR: plain(sets.photos, _colour_transfer(plain(sets.paintings)))}
+    views = {PHOTOS: plain(sets.photos), COLOUR: plain(sets.photos, _colour_transfer(plain(sets.palette)))}
     views |= {key: plain(pictures) for key, pictures in sets.made.items()} | {"paintings": plain(sets.paintings)}
     return views | ({"held-out": plain(sets.held_out)} if sets.held_out is not None else {})
 
