@@ -26,6 +26,11 @@ from cyclestyle.evaluation.store import Rows
 
 LEAST = 2
 """Pictures of a set, below which nothing can be said of how it varies."""
+PUBLISHED = "Inception-2048"
+OTHER_LEVEL = (
+    " That bound is meant for 2,048 channels: here pictures may lie nearer to one another, and even real paintings may be "
+    "taken for copies."
+)
 NEIGHBOURS = 5
 """Naeem et al. 2020; the same for precision and recall, so that the four belong together."""
 PALETTE = "palette"
@@ -250,7 +255,7 @@ def _memory(tables: Tables, eyes: Eyes, training: dict[str, Rows]) -> Iterator[M
         named("MiFID", level),
         level,
         "Kaggle's: the Frechet distance to the training paintings, divided by the mean distance to the nearest of them "
-        f"where that is below 0.1 ({_fired(found)}).",
+        f"where that is below 0.1 ({_fired(found)}).{'' if level == PUBLISHED else OTHER_LEVEL}",
         values={key: Value(one.value) for key, one in found.items()},
         fired={key: one.fired for key, one in found.items()},
     )
