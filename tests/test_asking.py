@@ -343,15 +343,22 @@ def test_held_out_paintings_are_the_reference_and_copies_gain_nothing(world: Wor
 @pytest.mark.parametrize("few", ["paintings", "held_out"])
 def test_one_painting_beside_many_leaves_distances_out(world: World, tmp_path: Path, few: str) -> None:
     (tmp_path / "one").mkdir()
-    shutil.copy(world.paintings / "picture-00.png", tmp_path / "one")
+    source = world.others if few == "held_out" else world.paintings
+    shutil.copy(source / "picture-00.png", tmp_path / "one")
     card = world.made(world.asked(**{"held_out": world.others, few: tmp_path / "one"}))
     assert card["measures"] == []
     assert "every distance between sets" in left_out(card)
 
 
-def test_held_out_paintings_that_were_learnt_from_are_told(world: World) -> None:
-    card = world.made(world.asked(held_out=world.paintings))
-    assert f"{PAINTINGS} of the {PAINTINGS} held-out paintings are training paintings too." in card["notes"]
+def test_held_out_paintings_that_were_learnt_from_are_left_out(world: World, tmp_path: Path) -> None:
+    shutil.copytree(world.others, tmp_path / "held-out")
+    shutil.copy(world.paintings / "picture-00.png", tmp_path / "held-out" / "known.png")
+    card = world.made(world.asked(held_out=tmp_path / "held-out"))
+    total = len(list((tmp_path / "held-out").iterdir()))
+    assert f"1 of the {total} held-out paintings are training paintings: left out." in card["notes"]
+    assert card["counts"]["held-out paintings"] == total - 1
+    with pytest.raises(ValueError, match="none of them is held out"):
+        world.made(world.asked(held_out=world.paintings))
 
 
 def test_further_methods_are_rows_of_their_own(world: World) -> None:

@@ -19,6 +19,7 @@ from cyclestyle.evaluation.kernels import (
     halves,
     kid,
     polynomial,
+    share_of_way,
     squared_mmd,
 )
 
@@ -294,3 +295,30 @@ def test_what_cannot_be_computed_is_said():
         gaussian(0)
     with pytest.raises(ValueError, match="degree >= 1"):
         polynomial(0)
+
+
+def test_the_share_of_the_way_and_its_error_are_those_of_leaving_out_one_by_one() -> None:
+    photos, y = features(12, 3, 1) + 2, features(9, 3, 2)
+    x, end = photos - 0.8 * torch.rand(12, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64), 0.1
+
+    def share(x: torch.Tensor, photos: torch.Tensor, y: torch.Tensor) -> float:
+        p, m = (squared_mmd(rows, y, polynomial()) for rows in (photos, x))
+        return (p - m) / (p - end)
+
+    found = share_of_way(x, photos, y, polynomial(), end)
+    assert found.value == pytest.approx(share(x, photos, y), rel=1e-12)
+    variance = 0.0
+    for count, without in (
+        (12, [share(left_out(x, i), left_out(photos, i), y) for i in range(12)]),
+        (9, [share(x, photos, left_out(y, j)) for j in range(9)]),
+    ):
+        variance += (count - 1) * np.var(without)
+    assert found.standard_error == pytest.approx(variance**0.5, rel=1e-9)
+    assert share_of_way(photos, photos, y, polynomial()).value == 0
+    assert share_of_way(photos, photos, y, polynomial()).standard_error == 0
+    with pytest.raises(ValueError, match="row by row"):
+        share_of_way(x[1:], photos, y, polynomial())
+
+
+def left_out(rows: torch.Tensor, place: int) -> torch.Tensor:
+    return torch.cat([rows[:place], rows[place + 1 :]])

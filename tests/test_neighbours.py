@@ -9,7 +9,16 @@ from torch import Tensor
 from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
 from cyclestyle.evaluation import resampling
-from cyclestyle.evaluation.neighbours import balanced_prdc, distances, memorisation, mifid, nearest, prdc, radii
+from cyclestyle.evaluation.neighbours import (
+    balanced_prdc,
+    distances,
+    memorisation,
+    memorisation_within,
+    mifid,
+    nearest,
+    prdc,
+    radii,
+)
 
 
 def features(n: int, d: int = 8, seed: int = 0, shift: float = 0.0) -> Tensor:
@@ -244,3 +253,11 @@ def test_what_cannot_be_computed_is_said():
         memorisation(many, torch.zeros(3, 8))
     with pytest.raises(ValueError, match="at least one generated picture"):
         mifid(3.0, torch.zeros(0))
+
+
+def test_the_nearest_other_is_never_the_row_itself() -> None:
+    rows = torch.eye(4, dtype=torch.float64)
+    rows[3] = torch.tensor([1.0, 1.0, 0.0, 0.0])
+    assert memorisation_within(rows).tolist() == pytest.approx([1 - 0.5**0.5, 1 - 0.5**0.5, 1, 1 - 0.5**0.5])
+    assert memorisation_within(rows.repeat(300, 1)).max() == pytest.approx(0, abs=1e-12)  # more than a block
+    assert memorisation_within(rows[:1]).tolist() == [float("inf")]

@@ -151,7 +151,7 @@ def _write(asked: Asked, gathered: Gathered, terms: Terms, seen: Seen, eyes: Eye
             behaviours=behaviours,
             notes=[*contradictions(measures, grid, names), *told_of(sets, terms), *_on_weights(eyes)],
             sentences=(
-                verdict(measures, random=asked.random),
+                verdict(measures, behaviours, random=asked.random),
                 resolution(measures, counts(sets) | {"reference": reference}),
             ),
             random=asked.random,

@@ -1,6 +1,5 @@
 """What a painter does, apart from how near it comes: does it collapse, copy, deceive, leave a grid, invert colours?"""
 
-import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -8,11 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cyclestyle.evaluation.classifier import Share, deception
+from cyclestyle.evaluation.classifier import Share, deception, wilson
 from cyclestyle.evaluation.eyes import Eyes
 from cyclestyle.evaluation.measures import PAINTED, PHOTOS, side_by_side, spread_over
 from cyclestyle.evaluation.measuring import Seen
-from cyclestyle.evaluation.neighbours import memorisation
+from cyclestyle.evaluation.neighbours import memorisation, memorisation_within
 from cyclestyle.evaluation.store import Rows
 
 ALIKE_BELOW = 0.7
@@ -23,8 +22,10 @@ RARELY, COPY_BELOW = 0.01, 0.7
 """A picture counts as a copy if its distance to a training painting is below 0.7 of that below which 1 % of real
 paintings are: where there are few, the nearest of them alone says little. Measured (Inception-768, 150 Monets): real
 paintings 0.034 to 0.14, copies through JPEG of quality 75, faint noise or a mirror below 0.02, other photos 0.07."""
-COPIES_FROM = 0.05
-"""Share of copies that is alarming."""
+SAME = 1e-6
+"""Cosine distance below which two pictures are one."""
+LEAST_REAL = 20
+"""Real paintings, below which nobody knows what is near."""
 GALLERY = 6
 
 
@@ -78,11 +79,14 @@ def copying(seen: Seen, eyes: Eyes) -> tuple[Behaviour | None, list[Copy]]:
     training = seen.training[part]
     made = memorisation(seen.tables.rows[PAINTED][part], training)
     usual = _among_real(seen, part)
-    if usual is None:
+    usual = usual[usual > SAME]  # a painting that is there twice is no measure of how near others come
+    if len(usual) < LEAST_REAL:
         return None, []
-    share = float((np.asarray(made) < COPY_BELOW * np.quantile(usual, RARELY)).mean())
+    copies = np.asarray(made) < max(COPY_BELOW * np.quantile(usual, RARELY), SAME)
+    share = float(copies.mean())
     whose = "held-out paintings" if seen.tables.real is not None else "one training painting to the next"
-    alarming = share > COPIES_FROM
+    count = int(copies.sum())
+    alarming = count > 1 and wilson(count, len(copies)).low > RARELY
     told = (
         f"A painted picture is {float(np.median(made)):.3f} from the nearest training painting in the middle, "
         f"{whose} {float(np.median(usual)):.3f} (cosine distance, {eyes.levels[-1]}); {share:.0%} are "
@@ -93,18 +97,11 @@ def copying(seen: Seen, eyes: Eyes) -> tuple[Behaviour | None, list[Copy]]:
     return Behaviour("Copying", f"{told}: {verdict}.", numbers, alarming), _gallery(seen, part, np.asarray(made))
 
 
-def _among_real(seen: Seen, part: str) -> np.ndarray | None:
+def _among_real(seen: Seen, part: str) -> np.ndarray:
     """Cosine distances of real paintings to the nearest training painting, other than themselves."""
     if seen.tables.real is not None:
         return np.asarray(memorisation(seen.tables.reference[part], seen.training[part]))
-    training = seen.training[part]
-    if len(training) < 3:
-        return None
-    places = spread_over(len(training), LOOKED_AT)
-    vectors, others = (_unit(training, chosen) for chosen in (places, np.arange(len(training))))
-    apart = 1 - (vectors @ others.mT).abs()
-    apart[np.arange(len(places)), places] = math.inf
-    return apart.amin(1).clamp_min(0).numpy()
+    return np.asarray(memorisation_within(seen.training[part]))
 
 
 def _gallery(seen: Seen, part: str, distances: np.ndarray) -> list[Copy]:

@@ -68,7 +68,7 @@ def missing(eyes: Eyes) -> list[dict[str, str]]:
         why = f"the weights of {eyes.vgg.name} end before" if eyes.vgg.taps else "no layer of it"
         found.append({"what": f"{eyes.vgg.name} {', '.join(taps)}", "why": why})
     if eyes.inception is None:
-        why = "Inception was left out; the same on other features stands in"
+        why = "without Inception the same distances are computed on other features"
         found.append({"what": "FID, KID and MiFID on Inception", "why": why})
     else:
         levels = [str(level) for level in LEVELS if level not in eyes.inception.levels]
@@ -143,7 +143,8 @@ def provenance(sets: Sets, terms: Terms, eyes: Eyes) -> dict[str, Any]:
         **{f"network: {name}": one for name, one in eyes.provenance().items()},
         "statistics": {
             "seed": str(terms.seed),
-            "intervals": "95 %: jackknife (distances), percentile bootstrap (medians), Wilson's (shares)",
+            "intervals": "95 %: jackknife (distances, skill), percentile bootstrap (medians), Wilson's (shares)",
+            "real paintings": "without held-out ones: range of 20 splits into halves; their mean is 0 by construction",
             "equal numbers": "mean of 10 draws; halves: 20 splits",
             "precision": "networks fp32, statistics fp64",
         },

@@ -183,6 +183,45 @@ def difference(x: Features, other: Features, y: Features, kernel: Kernel, paired
     return Estimate(own_x - own_other, math.sqrt(variance))
 
 
+def share_of_way(x: Features, photos: Features, y: Features, kernel: Kernel, end: float = 0.0) -> Estimate:
+    """How much of the way from `photos` to y the pictures x have come: (P - M) / (P - end), of squared MMDs to y.
+
+    P is that of the photos, M that of x. Both lean on the same y and, row by row, on the same scenes, and the length of
+    the way is uncertain too: the jackknife leaves out a scene, or a row of y, in all of them at once.
+
+    Args:
+        x: (n, d); x[i] was made of photos[i].
+        photos: (n, d).
+        y: (m, d), the reference.
+        end: squared MMD of what counts as arrived; taken as known.
+
+    Returns:
+        The share; the standard error is inf where a set has just 2 rows.
+
+    Raises:
+        ValueError: the sets do not match, have fewer than 2 rows, or x and photos have unequal numbers of rows.
+    """
+    require_sets(2, x, photos, y)
+    if x.shape[0] != photos.shape[0]:
+        raise ValueError(f"x and photos belong together row by row, these have {x.shape[0]} and {photos.shape[0]} rows")
+    count, of_y = y.shape[0], _within(y, kernel)[0]
+    inner = of_y.sum()
+    itself, itself_without = inner / (count * (count - 1)), (inner - 2 * of_y) / ((count - 1) * (count - 2))
+    wholes, scenes, paintings = [], [], []
+    for rows in (photos, x):
+        across, towards = _across(rows, y, kernel)
+        own, without = _without_each(_within(rows, kernel)[0], across, count)
+        within = own + 2 * across.sum() / (rows.shape[0] * count)
+        wholes.append(own + itself)
+        scenes.append(without + itself)
+        left = 2 * (towards.sum() - towards) / (rows.shape[0] * (count - 1))
+        paintings.append(within - left + itself_without)
+    value, by_scene, by_painting = ((p - m) / (p - end) for p, m in (wholes, scenes, paintings))
+    if min(x.shape[0], count) < 3:
+        return Estimate(value.item(), math.inf)
+    return Estimate(value.item(), math.sqrt(_variance(by_scene) + _variance(by_painting)))
+
+
 def halves(x: Features, kernel: Kernel, splits: int = 20, seed: int = 0) -> Tensor:
     """What no difference looks like at this size: unbiased squared MMD between random halves of one set.
 

@@ -8,12 +8,13 @@ precision, recall, nearest neighbours) are placed on the scale by equal numbers 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cyclestyle.evaluation.kernels import Kernel, difference, estimate, halves
+from cyclestyle.evaluation.kernels import Kernel, difference, estimate, halves, share_of_way
 from cyclestyle.evaluation.resampling import Estimate
 from cyclestyle.evaluation.store import Rows
 
@@ -59,6 +60,8 @@ class Measure:
     skill_interval: dict[str, tuple[float, float]] = field(default_factory=dict)
     resolvable: float | None = None
     """Half of the widest 95 % interval of the difference between the painted pictures and another row."""
+    apart: list[tuple[str, str]] = field(default_factory=list)
+    """Pairs of rows that differ by more than chance (95 %)."""
     fired: dict[str, bool] = field(default_factory=dict)
     """Of MiFID: whether a row was made worse for being copies."""
     different: dict[str, bool] = field(default_factory=dict)
@@ -117,35 +120,36 @@ def discrepancy(told: Measure, part: str, kernel: Kernel, tables: Tables, *, sca
     elif len(reference) >= 4:
         split = halves(reference, kernel, splits=SPLITS, seed=tables.seed) * scale
         values[REAL] = Value(split.mean().item(), *split.quantile(split.new_tensor([0.025, 0.975])).tolist())
-    photos = tables.rows[PHOTOS][part]
-    against = {
-        key: difference(parts[part], photos, reference, kernel, paired=True)
-        for key, parts in tables.rows.items()
-        if key != PHOTOS
+    rows = {key: parts[part] for key, parts in tables.rows.items()}
+    between = {
+        (one, two): difference(rows[one], rows[two], reference, kernel, paired=True)
+        for one, two in combinations(rows, 2)
     }
-    intervals = {key: _skill_interval(one, values, scale) for key, one in against.items()}
+    with_painted = [scale * found.resolvable for pair, found in between.items() if PAINTED in pair]
+    widest = max(with_painted, default=math.inf)
     return _on_the_scale(
         told,
         values,
-        skill_interval={key: interval for key, interval in intervals.items() if interval is not None},
-        resolvable=_resolvable(against, part, kernel, tables, scale),
-        different={key: abs(one.value) > one.resolvable for key, one in against.items()},
+        skill_interval=_skill_intervals(rows, reference, kernel, values, scale),
+        resolvable=widest if math.isfinite(widest) else None,
+        different={two: abs(one.value) > one.resolvable for (first, two), one in between.items() if first == PHOTOS},
+        apart=[pair for pair, found in between.items() if abs(found.value) > found.resolvable],
     )
 
 
-def _resolvable(
-    against: Mapping[str, Estimate], part: str, kernel: Kernel, tables: Tables, scale: float
-) -> float | None:
-    if PAINTED not in tables.rows:
-        return None
-    painted, reference = tables.rows[PAINTED][part], tables.reference[part]
-    others = [
-        difference(painted, parts[part], reference, kernel, paired=True).resolvable
-        for key, parts in tables.rows.items()
-        if key not in {PHOTOS, PAINTED}
-    ]
-    widest = scale * max([against[PAINTED].resolvable, *others])
-    return widest if math.isfinite(widest) else None
+def _skill_intervals(
+    rows: Mapping[str, Rows], reference: Rows, kernel: Kernel, values: Mapping[str, Value], scale: float
+) -> dict[str, tuple[float, float]]:
+    """95 %, of every row but the photos; that real paintings stand where they do is taken as known."""
+    if skill_of(values, PHOTOS) is None:
+        return {}
+    end = values[REAL].value / scale
+    found = {
+        key: share_of_way(made, rows[PHOTOS], reference, kernel, end).interval
+        for key, made in rows.items()
+        if key != PHOTOS
+    }
+    return {key: (low, high) for key, (low, high) in found.items() if math.isfinite(high - low)}
 
 
 def at_equal_sizes(
@@ -159,7 +163,10 @@ def at_equal_sizes(
     for rows, reference in tables.draws(*parts):
         for key, vectors in rows.items():
             drawn.setdefault(key, []).append(statistic(vectors, reference))
-    return _on_the_scale(told, {key: Value(float(np.mean(found))) for key, found in drawn.items()})
+    found = _on_the_scale(told, {key: Value(float(np.mean(numbers))) for key, numbers in drawn.items()})
+    way = np.subtract(drawn[PHOTOS], drawn[REAL])
+    clear = abs(way.mean()) > 2 * way.std()  # else the ends of the scale change places from draw to draw
+    return found if clear else replace(found, skill=dict.fromkeys(found.skill))
 
 
 def _on_the_scale(told: Measure, values: dict[str, Value], **more: Any) -> Measure:
@@ -181,15 +188,6 @@ def skill_of(values: Mapping[str, Value], key: str, better: str = "lower") -> fl
         return None
     made = photos.value - values[key].value
     return (made if better == "lower" else -made) / way
-
-
-def _skill_interval(against: Estimate, values: Mapping[str, Value], scale: float) -> tuple[float, float] | None:
-    """From the interval of the difference to the photos; the length of the scale is taken as known."""
-    if skill_of(values, PHOTOS) is None:
-        return None
-    way = values[PHOTOS].value - values[REAL].value
-    low, high = sorted(-scale * end / way for end in against.interval)
-    return (low, high) if math.isfinite(high - low) else None
 
 
 def valued(found: Estimate, scale: float = 1.0) -> Value:

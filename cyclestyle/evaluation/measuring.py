@@ -72,12 +72,12 @@ def gather(folders: Folders, processes: Processes) -> Sets:
     with Progress("opening", total, unit="pictures", show=processes.main) as progress:
         found = {name: read_set(place, progress.advance) for name, place in places.items()}
     photos, painted = found["photos"], found["painted"]
-    names = _spread(pair(painted, photos), folders.at_most)
-    notes = []
+    together, notes = pair(painted, photos), []
+    names = _spread(together, folders.at_most)
     if folders.at_most is not None:
         notes.append(f"At most {folders.at_most:,} pictures of each set were taken (--at-most).")
-    elif len(names) < len(photos.items):
-        alone = len(photos.items) - len(names)
+    if len(together) < len(photos.items):
+        alone = len(photos.items) - len(together)
         notes.append(f"{alone} of the {len(photos.items)} photos have no painted picture and are left out.")
     made = {PAINTED: painted.only(names)}
     for name in folders.also:
@@ -94,9 +94,12 @@ def gather(folders: Folders, processes: Processes) -> Sets:
     assert paintings is not None
     if held_out is not None:
         known = {item.digest for item in found["paintings"].items}
-        same = sum(item.digest in known for item in held_out.items)
-        if same:
-            notes.append(f"{same} of the {len(held_out.items)} held-out paintings are training paintings too.")
+        others = tuple(item for item in held_out.items if item.digest not in known)
+        if not others:
+            raise ValueError(f"all pictures in {held_out.folder} are training paintings too; none of them is held out")
+        if same := len(held_out.items) - len(others):
+            notes.append(f"{same} of the {len(held_out.items)} held-out paintings are training paintings: left out.")
+        held_out = replace(held_out, items=others)
     return Sets(photos.only(names), made, paintings, held_out, notes, found["paintings"])
 
 

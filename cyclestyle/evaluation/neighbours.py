@@ -213,6 +213,22 @@ def memorisation(generated: Features, training: Features) -> Tensor:
     return (1 - most).clamp_min(0)
 
 
+def memorisation_within(features: Features) -> Tensor:
+    """Of each row the smallest cosine distance 1 - |cos| to another row, (n,): how near paintings come to one another.
+
+    Raises ValueError if there are no rows; of a single one it is inf.
+    """
+    require_sets(1, features)
+    smallest = torch.full((features.shape[0],), math.inf, dtype=torch.float64)
+    for rows, block in blocks(features):
+        for columns, other in blocks(features):
+            apart = 1 - (_directions(block) @ _directions(other).mT).abs()
+            if rows == columns:
+                apart.fill_diagonal_(math.inf)
+            smallest[rows] = torch.minimum(smallest[rows], apart.amin(1))
+    return smallest.clamp_min(0)
+
+
 def _directions(block: Tensor) -> Tensor:
     """Rows at unit length; zeros stay zeros. By the largest number first, so that no square over- or underflows."""
     block = block / block.abs().amax(1, keepdim=True).clamp_min(torch.finfo(block.dtype).tiny)

@@ -6,13 +6,15 @@ from cyclestyle.evaluation.behaviour import Behaviour
 from cyclestyle.evaluation.measures import COLOUR, PAINTED, PHOTOS, REAL, Measure
 
 
-def verdict(measures: Sequence[Measure], *, random: bool) -> str:
-    """One sentence on the main measure."""
+def verdict(measures: Sequence[Measure], behaviours: Sequence[Behaviour] = (), *, random: bool) -> str:
+    """One sentence on the main measure; and one on what is alarming, whatever that measure says."""
     main = next((measure for measure in measures if measure.main), None)
     if main is None or REAL not in main.values or PAINTED not in main.values:
         return "There are too few pictures to place the painted ones between photos and paintings."
     told = f"By {_cited(main)} {_placed(main)}"
-    return f"With random weights, which say nothing about quality: b{told[1:]}." if random else f"{told}."
+    told = f"With random weights, which say nothing about quality: b{told[1:]}." if random else f"{told}."
+    alarming = [one.name.lower() for one in behaviours if one.alarming]
+    return f"{told} Alarming: {', '.join(alarming)}." if alarming else told
 
 
 def _placed(main: Measure) -> str:
@@ -54,13 +56,24 @@ def resolution(measures: Sequence[Measure], counts: Mapping[str, int]) -> str:
         f"With {counts['painted']} painted pictures and {counts['reference']} reference paintings, differences in "
         f"{main.name} below about {main.resolvable:.2g} cannot be told from chance (95 %)"
     )
-    return f"{told}: {main.resolvable / at_length:.2f} on the scale." if at_length else f"{told}."
+    if at_length:
+        told += f": {main.resolvable / at_length:.2f} on the scale"
+    return f"{told}. Another training of the same painter may move it by more."
 
 
 def contradictions(measures: Sequence[Measure], grid: Behaviour | None, names: Mapping[str, str]) -> list[str]:
     """Where measures disagree, and what is known of the reason. `names` of the rows, by their keys."""
     main = next((measure for measure in measures if measure.main), None)
-    said = [_what_is_wrong(measures, grid)] if main is not None and _farther(main) else []
+    said = []
+    if main is not None and _farther(main):
+        said.append(_what_is_wrong(measures, grid))
+    elif worse := [one for one in measures if one.key.startswith(("mmd_", "palette")) and _farther(one)]:
+        levels = ", ".join(dict.fromkeys(measure.level for measure in worse))
+        most = _worst(worse)
+        said.append(
+            f"Yet at {levels} the painted pictures are farther from the paintings than the photos are, most by "
+            f"{most.name} at {most.level}."
+        )
     said += _levels_disagree([measure for measure in measures if measure.key.startswith("kid/")], grid, names)
     return said
 
@@ -73,12 +86,16 @@ def _what_is_wrong(measures: Sequence[Measure], grid: Behaviour | None) -> str:
         told += ", although their palette is nearer"
     layers = [measure for measure in measures if measure.key.startswith("mmd_") and _farther(measure)]
     if layers:
-        worst = min(layers, key=lambda measure: measure.skill.get(PAINTED) or 0.0)
+        worst = _worst(layers)
         levels = ", ".join(dict.fromkeys(measure.level for measure in layers))
         told += f": what is wrong is texture (at {levels}; most by {worst.name} at {worst.level})"
     if grid is not None and grid.alarming:
         told += f"; see the grid of period {grid.numbers['period']:.0f} pixels in the spectrum"
     return f"{told}."
+
+
+def _worst(measures: Sequence[Measure]) -> Measure:
+    return max(measures, key=lambda one: one.values[PAINTED].value / max(one.values[PHOTOS].value, 1e-30))
 
 
 def _cited(measure: Measure) -> str:
@@ -112,10 +129,10 @@ def _levels_disagree(levels: Sequence[Measure], grid: Behaviour | None, names: M
         if not pairs:
             continue
         certain = [pair for pair in pairs if all(_apart(measure, *pair) for measure in (deep, other))]
-        named = ", ".join(f"{names[one]} and {names[two]}" for one, two in pairs)
+        named = ", ".join(f"{names[one]} and {names[two]}" for one, two in certain or pairs)
         told = f"{deep.level} and {other.level} put {named} in different order"
         if not certain:
-            told += ", but not by more than chance."
+            told += ", which may be chance."
         else:
             told += ": the shallow level sees fine texture, the deep one larger shapes"
             told += " (there is a grid on the painted pictures)." if grid and grid.alarming else "."
@@ -128,8 +145,4 @@ def _way(measure: Measure, one: str, two: str) -> float:
 
 
 def _apart(measure: Measure, one: str, two: str) -> bool:
-    """Whether two intervals do not overlap: cautious, since both lean on the same paintings."""
-    first, second = measure.values[one], measure.values[two]
-    if None in (first.low, first.high, second.low, second.high):
-        return False
-    return first.low > second.high or second.low > first.high  # type: ignore[operator] - looked at above
+    return (one, two) in measure.apart or (two, one) in measure.apart
