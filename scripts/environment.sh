@@ -33,7 +33,8 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
         .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r scripts/requirements-uv.txt
         uv=.venv/bin/uv
     fi
-    "$uv" pip install --quiet --python .venv/bin/python --require-hashes -r "$requirements"
+    # Compiled once: torch takes twice as long to import where Python may not write bytecode itself.
+    "$uv" pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes -r "$requirements"
     # --no-build-isolation: the build tools are among the pinned requirements.
     "$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
     echo "$wanted" > "$stamp"
