@@ -135,7 +135,8 @@ def _levels_disagree(levels: Sequence[Measure], grid: Behaviour | None, names: M
             told += ", which may be chance."
         else:
             told += ": the shallow level sees fine texture, the deep one larger shapes"
-            told += " (there is a grid on the painted pictures)." if grid and grid.alarming else "."
+            rings = grid is not None and grid.alarming and any(PAINTED in pair for pair in certain)
+            told += " (there is a grid on the painted pictures)." if rings else "."
         said.append(told)
     return said
 
