@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -114,18 +115,26 @@ def open_eyes(asked: Asked, device: torch.device) -> Eyes:
     if asked.random:
         perceived = None if "lpips" in asked.leave_out else random_lpips(asked.seed).to(device)
         return Eyes(random_vgg(asked.seed).to(device), None, perceived, device)
-    inception = None if "inception" in asked.leave_out else load_inception(asked.weights).to(device)
+    loaders: dict[str, Callable[[], Any]] = {
+        "vgg": lambda: load_vgg(asked.network, asked.weights),
+        "inception": lambda: load_inception(asked.weights),
+        "lpips": lambda: load_lpips(asked.lpips, asked.weights),
+    }
+    found, lacking = dict[str, Any](), []
+    for name in [name for name in loaders if name not in asked.leave_out]:
+        try:
+            found[name] = loaders[name]().to(device)
+        except FileNotFoundError as error:  # all are told at once: who has no internet fetches them elsewhere
+            lacking.append(str(error))
+    if lacking:
+        raise FileNotFoundError("; and ".join(dict.fromkeys(lacking)))
+    inception = found.get("inception")
     if inception is not None and not set(LEVELS) & set(inception.levels):
         raise ValueError(
             f"the weights of Inception end before level {LEVELS[0]}; give a file that has more with --weights DIR, or "
             "do without: --leave-out inception"
         )
-    return Eyes(
-        load_vgg(asked.network, asked.weights).to(device),
-        inception,
-        None if "lpips" in asked.leave_out else load_lpips(asked.lpips, asked.weights).to(device),
-        device,
-    )
+    return Eyes(found["vgg"], inception, found.get("lpips"), device)
 
 
 def _write(asked: Asked, gathered: Gathered, terms: Terms, seen: Seen, eyes: Eyes) -> dict[str, Any]:
