@@ -15,7 +15,7 @@ from torch.utils.data import dataloader
 from cyclestyle.config import DataSettings
 from cyclestyle.data.folders import Sets
 from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures, build_loader
-from cyclestyle.training.feed import RESTARTS, Feed
+from cyclestyle.training.feed import HANDLER, RESTARTS, Feed
 
 
 @pytest.fixture
@@ -52,11 +52,23 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
     )
 
 
-@pytest.mark.usefixtures("hasty")
+@pytest.fixture(params=[False, True], ids=["no handler", "handler of another loader"])
+def left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What PyTorch leaves behind: it raises the death of any loader wherever the program is."""
+
+    def handler(*_: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
+
+    handler.__module__ = HANDLER
+    before = signal.signal(signal.SIGCHLD, handler if request.param else signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGCHLD, before)
+
+
+@pytest.mark.usefixtures("hasty", "left")
 def test_loaders_that_are_killed_change_nothing_but_the_time(tmp_path: Path, draw: Draw) -> None:
     loading, complaints = Loading(tmp_path, draw, workers=2), []
     expected = list(Loading(tmp_path, draw, workers=0)(0))
-    before = signal.getsignal(signal.SIGCHLD)
     feed = Feed(loading, 0, complaints.append)
     found = [next(feed) for _ in range(4)]
     loading.kill()
@@ -66,7 +78,7 @@ def test_loaders_that_are_killed_change_nothing_but_the_time(tmp_path: Path, dra
     assert same(found, expected)
     assert len(loading.at) == len(complaints) + 1 == 3
     assert all("a process that loads pictures died" in complaint for complaint in complaints)
-    assert signal.getsignal(signal.SIGCHLD) is before
+    assert signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL
     with pytest.raises(StopIteration):
         next(feed)
 

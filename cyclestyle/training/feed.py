@@ -10,6 +10,9 @@ RESTARTS = 3
 """Times in a row that loading is begun again for one batch."""
 
 
+HANDLER = "torch.utils.data._utils.signal_handling"
+
+
 class Feed:
     """An iterator over batches, begun again at the same place if its processes die.
 
@@ -30,9 +33,13 @@ class Feed:
         if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
             return self.begin(self.number)
         before = signal.getsignal(signal.SIGCHLD)
-        batches = self.begin(self.number)
+        if getattr(before, "__module__", None) == HANDLER:  # left by a loader that was made elsewhere
+            before = signal.SIG_DFL
         signal.signal(signal.SIGCHLD, before)
-        return batches
+        try:
+            return self.begin(self.number)
+        finally:
+            signal.signal(signal.SIGCHLD, before)
 
     def close(self) -> None:
         """End the processes that load pictures. Left to chance, PyTorch waits ten seconds for each of them."""
@@ -46,9 +53,9 @@ class Feed:
 
     def __next__(self) -> Batch:
         for _ in range(RESTARTS):
-            if self.batches is None:
-                self.batches = self._begin()
             try:
+                if self.batches is None:
+                    self.batches = self._begin()
                 batch = next(self.batches)
             except (RuntimeError, OSError, EOFError) as error:
                 if not _is_death(error):
