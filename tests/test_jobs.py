@@ -11,9 +11,10 @@ from PIL import ExifTags, Image
 from torch import nn
 
 from cyclestyle.config import GeneratorSettings
+from cyclestyle.data.jobs import Job, is_done, jobs_for, mark
 from cyclestyle.images import save
 from cyclestyle.networks.painter import Painter, PainterCard
-from cyclestyle.translation.jobs import Job, is_done, jobs_for, mark
+from cyclestyle.translation.folder import description
 
 CARD = PainterCard(direction="photo to painting", generator=GeneratorSettings(), side=None, step=None)
 ONE, OTHER = (Painter(nn.Identity(), CARD, digit * 64) for digit in "12")
@@ -141,22 +142,22 @@ def test_no_photos_and_no_folder_are_told_apart(tmp_path: Path) -> None:
 def test_a_painting_says_how_it_was_made_and_that_is_read_again(suffix: str, tmp_path: Path, draw: Draw) -> None:
     photo, another = draw(tmp_path, 2)
     painting = tmp_path / f"painting{suffix}"
-    made = mark(ONE, photo, "square 256")
+    made = mark(description(ONE, photo, "square 256"))
     assert made[ExifTags.Base.Software] == "cyclestyle"
     assert not is_done(painting, made)
     save(Image.new("RGB", (9, 7), "teal"), painting, exif=made)
     assert is_done(painting, made)
-    assert is_done(painting, mark(ONE, photo, "square 256"))
-    assert not is_done(painting, mark(OTHER, photo, "square 256"))
-    assert not is_done(painting, mark(ONE, another, "square 256"))
-    assert not is_done(painting, mark(ONE, photo, ""))
+    assert is_done(painting, mark(description(ONE, photo, "square 256")))
+    assert not is_done(painting, mark(description(OTHER, photo, "square 256")))
+    assert not is_done(painting, mark(description(ONE, another, "square 256")))
+    assert not is_done(painting, mark(description(ONE, photo, "")))
     photo.write_bytes(another.read_bytes())  # the same name, another content
-    assert not is_done(painting, mark(ONE, photo, "square 256"))
+    assert not is_done(painting, mark(description(ONE, photo, "square 256")))
 
 
 def test_a_painting_cut_short_or_of_others_is_not_done(tmp_path: Path, draw: Draw) -> None:
     (photo,) = draw(tmp_path, 1)
-    painting, made = tmp_path / "painting.png", mark(ONE, photo, "")
+    painting, made = tmp_path / "painting.png", mark(description(ONE, photo, ""))
     save(Image.effect_noise((64, 64), 80).convert("RGB"), painting, exif=made)
     whole = painting.read_bytes()
     for length in (0, 10, len(whole) // 2, len(whole) - 100):

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 from cyclestyle.config import GeneratorSettings
+from cyclestyle.data.jobs import Job, jobs_for
 from cyclestyle.data.submission import FEWEST, MOST
 from cyclestyle.images import load, save
 from cyclestyle.networks.generator import build_generator
@@ -20,7 +21,6 @@ from cyclestyle.processes import Processes
 from cyclestyle.progress import Progress
 from cyclestyle.translation import submission
 from cyclestyle.translation.folder import Tally, Treatment, paint_all
-from cyclestyle.translation.jobs import Job, jobs_for
 from cyclestyle.translation.submission import FOR_SUBMISSION, build_submission, pictures_of, plan_submission
 
 

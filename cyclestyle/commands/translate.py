@@ -36,12 +36,12 @@ def translate(
     batch
         Pictures of one size painted at once. By default 1 on a CPU, where more is slower, and 8 on a GPU.
     """
+    from cyclestyle.data.jobs import jobs_for
     from cyclestyle.networks.painter import load_painter
     from cyclestyle.processes import Processes
     from cyclestyle.progress import Progress
     from cyclestyle.runs import find_painter
     from cyclestyle.translation.folder import paint_all
-    from cyclestyle.translation.jobs import jobs_for
 
     weights = find_painter(run, back=back)
     jobs = jobs_for(photos, to, f".{format}")

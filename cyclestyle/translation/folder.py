@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from PIL import Image
 
+from cyclestyle.data.jobs import Job, is_done, mark
+from cyclestyle.files import sha256
 from cyclestyle.images import Picture, load, save, to_images, to_pictures
 from cyclestyle.networks.painter import Painter
 from cyclestyle.progress import Progress
-from cyclestyle.translation.jobs import Job, is_done, mark
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def _open(
     """The photos that are to be painted, read and prepared."""
     for job in jobs:
         try:
-            exif = mark(painter, job.photo, treatment.name)
+            exif = mark(description(painter, job.photo, treatment.name))
             if is_done(job.painting, exif):
                 tally.kept += 1
                 progress.advance()
@@ -77,6 +79,11 @@ def _open(
             progress.advance()
             continue
         yield _Opened(job, photo, exif)
+
+
+def description(painter: Painter, photo: Path, treatment: str) -> str:
+    """By which painter a painting is made, from which photo, prepared how."""
+    return f"painter {painter.sha256[:16]} photo {sha256(photo)[:16]} {treatment}".rstrip()
 
 
 def _groups(opened: Iterator[_Opened], batch: int) -> Iterator[list[_Opened]]:

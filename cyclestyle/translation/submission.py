@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from cyclestyle.data.jobs import Job
 from cyclestyle.data.submission import FEWEST, MOST, SIDE, submission_names, write_submission
 from cyclestyle.data.submission_check import SubmissionReport, validate_submission
 from cyclestyle.files import written_aside
@@ -14,7 +15,6 @@ from cyclestyle.networks.painter import Painter
 from cyclestyle.processes import Processes
 from cyclestyle.progress import Progress
 from cyclestyle.translation.folder import Treatment, paint_all
-from cyclestyle.translation.jobs import Job
 
 
 def _shrink(photo: Picture) -> Picture:

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from PIL import ExifTags, Image
 
-from cyclestyle.files import sha256
 from cyclestyle.images import SUFFIXES, list_pictures, load
-from cyclestyle.networks.painter import Painter
 
 CAN_BE_MARKED = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 """Formats of paintings: those that can say how they were made."""
@@ -71,16 +69,14 @@ def _plain(path: Path, folder: Path) -> str:
     return path.relative_to(folder).with_suffix("").as_posix().lower()
 
 
-def mark(painter: Painter, photo: Path, treatment: str) -> Image.Exif:
-    """What a painting says about its making: by which painter, from which photo, prepared how.
+def mark(description: str) -> Image.Exif:
+    """What a painting says about its making. It is read again by `is_done`.
 
-    It is read again by `is_done`; whoever finds the picture can tell that it is a made one.
+    Whoever finds the picture can tell that it is a made one, and how.
     """
     exif = Image.Exif()
     exif[ExifTags.Base.Software] = "cyclestyle"
-    exif[ExifTags.Base.ImageDescription] = (
-        f"painter {painter.sha256[:16]} photo {sha256(photo)[:16]} {treatment}".rstrip()
-    )
+    exif[ExifTags.Base.ImageDescription] = description
     return exif
 
 
