@@ -120,6 +120,25 @@ def test_the_distilled_network_gives_the_outlets_of_mirrored_maps(tmp_path: Path
             assert torch.allclose(found[f"relu{name[0]}_1"], F.conv2d(x, weight, bias).relu(), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["vgg19", "vgg16"])
+@pytest.mark.parametrize("padding", ["reflect", "replicate"])
+def test_poolings_and_paddings_are_replaced_in_every_layer(kind: Any, padding: Any) -> None:
+    layers, images = backbone(kind), noise(2, 3, 37, 61)
+    tensors = {f"features.{name}": tensor for name, tensor in layers.state_dict().items()}
+    ours = Vgg(kind, tensors, NAMES[kind], {}, pooling="average", padding=padding)
+    for number, layer in enumerate(layers):
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.padding_mode = padding
+        elif isinstance(layer, torch.nn.MaxPool2d):
+            # The sum of four, over three: the mean, times 4/3
+            layers[number] = torch.nn.AvgPool2d(2, divisor_override=3)
+    theirs = their_features(layers, kind, images)
+    for tap, found in ours(images, ours.taps).items():
+        assert torch.allclose(found, theirs[tap], rtol=0, atol=1e-5 * float(theirs[tap].max())), tap
+    assert ours.provenance["pooling"] == "average of 2 x 2, times 1.333"
+    assert ours.provenance["padding"] == {"reflect": "reflection", "replicate": "replication"}[padding]
+
+
 # --- how deep -----------------------------------------------------------------------------------------------------
 
 
@@ -236,12 +255,25 @@ def test_provenance_tells_networks_apart(tmp_path: Path) -> None:
     saved(backbone("vgg16"), tmp_path / "vgg16.pth")
     loaded = load_vgg("vgg16", tmp_path).provenance
     assert (loaded["network"], loaded["weights"]["file"], loaded["padding"]) == ("VGG-16", "vgg16.pth", "zeros")
+    assert loaded["pooling"] == "maximum of 2 x 2"
     assert loaded["taps"][-1] == "relu5_3"
     assert loaded == json.loads(json.dumps(loaded))
     first, second = random_vgg(0, "relu1_1").provenance, random_vgg(1, "relu1_1").provenance
     assert first["weights"] == {"random seed": 0}
     assert first != second
     assert first != random_vgg(0, "relu1_2").provenance
+
+
+def test_what_evaluations_have_kept_still_counts_for_the_network_as_it_is_by_default() -> None:
+    """Kept numbers are found again by these very words."""
+    assert random_vgg(0, "relu1_2").provenance == {
+        "network": "random VGG-19",
+        "taps": ["relu1_1", "relu1_2"],
+        "pooling": "maximum of 2 x 2",
+        "padding": "zeros",
+        "input": "RGB in [0, 1], minus ImageNet's mean, over its deviation",
+        "weights": {"random seed": 0},
+    }
 
 
 # --- real weights -------------------------------------------------------------------------------------------------
@@ -269,3 +301,17 @@ def test_real_weights_see_real_pictures() -> None:
         assert correlations.nanmedian() > least, tap
     assert real.provenance["weights"]["published"] is None
     assert "normalised" in real.provenance["weights"]["note"]
+
+
+@pytest.mark.assets
+@pytest.mark.skipif("CYCLESTYLE_ASSETS" not in os.environ, reason="CYCLESTYLE_ASSETS names no folder of real weights")
+@pytest.mark.parametrize(("kind", "most"), [("vgg19", 1.1), ("vgg16", 1.1), ("vgg19-distilled", 1.8)])
+def test_averages_keep_about_the_size_of_real_features(kind: Any, most: float) -> None:
+    folder = Path(os.environ["CYCLESTYLE_ASSETS"])
+    pictures = list_pictures(folder / "data" / "monet2photo" / "testA")[:6]
+    images = to_images([load(path).resize((128, 128)) for path in pictures])
+    maxima, averages = (load_vgg(kind, folder / "weights", pooling=pooling) for pooling in ("max", "average"))
+    ours, theirs = averages(images, averages.taps), maxima(images, maxima.taps)
+    for tap, found in ours.items():
+        ratio = found.square().mean().sqrt() / theirs[tap].square().mean().sqrt()
+        assert 0.8 < ratio < most, tap

@@ -330,6 +330,17 @@ def test_provenance_has_what_the_file_says_of_itself(tmp_path: Path) -> None:
     assert provenance == {"file": "vgg19_r.safetensors", "published": None, "source": "given", "note": note}
 
 
+def test_second_weights_of_a_network_are_told_as_not_those_that_are_meant(tmp_path: Path) -> None:
+    """torchvision has two sets for ResNet-50, whose files differ in the hash in their names alone."""
+    given = tmp_path / "given"
+    put(given / "resnet50-11ad3fa6.pth", drawn())
+    assert find_weights("resnet50", given, EXPECTED).published is False
+    put(given / "resnet50-0676ba61.pth", drawn(seed=1))
+    assert find_weights("resnet50", given, EXPECTED).file == "resnet50-0676ba61.pth"
+    with pytest.raises(FileNotFoundError, match=r"resnet18-f37072fd\.pth"):
+        find_weights("resnet18", given, EXPECTED)
+
+
 # --- downloads ----------------------------------------------------------------------------------------------------
 
 

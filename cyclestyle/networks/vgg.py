@@ -5,19 +5,17 @@ needs no file. Both see pictures in [-1, 1] and give features after the ReLU, by
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cyclestyle.images import Images
-from cyclestyle.networks.layers import ReflectionPad
+from cyclestyle.networks.extractors import POOLS, AveragePool, Extractor, Padding, Pooling, VggKind, Window, border
 from cyclestyle.networks.weights import find_weights
-
-VggKind = Literal["vgg19", "vgg16", "vgg19-distilled"]
 
 # Simonyan and Zisserman 2015, table 1, columns E and D: convolutions per block, and their channels
 BLOCKS = {"vgg19": (2, 2, 4, 4, 4), "vgg16": (2, 2, 3, 3, 3), "vgg19-distilled": (2, 2, 4, 4, 1)}
@@ -27,10 +25,8 @@ WIDTHS = {
     "vgg19-distilled": (16, 32, 64, 128, 128),  # Wang et al. 2020, pruned to a sixteenth
 }
 NAMES = {"vgg19": "VGG-19", "vgg16": "VGG-16", "vgg19-distilled": "VGG-19 (distilled approximation)"}
-
-# Of ImageNet's pictures in [0, 1], as for every network of torchvision
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+OWN_PADDING: dict[VggKind, Padding] = {"vgg19": "zeros", "vgg16": "zeros", "vgg19-distilled": "reflect"}
+"""With which they were trained."""
 
 
 class Layer(NamedTuple):
@@ -73,13 +69,19 @@ def _layers(kind: VggKind) -> Iterator[Layer]:
         number += 1
 
 
-class Vgg(nn.Module):
-    """Features of pictures. Frozen: its weights take no gradient, but the pictures' gradient goes through it."""
+class Vgg(Extractor):
+    """VGG, as deep as its weights go."""
 
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, kind: VggKind, tensors: Mapping[str, Tensor], name: str, origin: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        kind: VggKind,
+        tensors: Mapping[str, Tensor],
+        name: str,
+        origin: Mapping[str, Any],
+        *,
+        pooling: Pooling = "max",
+        padding: Padding | None = None,
+    ) -> None:
         """Use as many layers as `tensors` has, named as in files (`features.0.weight`, `conv11_aux.bias`).
 
         Args:
@@ -87,59 +89,50 @@ class Vgg(nn.Module):
             tensors: its weights; layers after the first that is missing are left out.
             name: for people, beside the numbers; says so where these are not the features of the real network.
             origin: where the weights are from, for `provenance`.
+            pooling: maxima, or averages.
+            padding: of every convolution; None for the network's own.
 
         Raises:
             ValueError: even the first layer is not there.
         """
-        super().__init__()
-        self.kind, self.name, self.origin = kind, name, dict(origin)
+        padding = padding or OWN_PADDING[kind]
+        super().__init__(kind, tuple(_channels(_layers(kind))), name, origin, pooling, padding)
         self.convolutions, self.outlets = nn.ModuleDict(), nn.ModuleDict()
         self.layers: list[Layer] = []
-        self.pad = ReflectionPad(1) if kind == "vgg19-distilled" else nn.Identity()
-        padding = 0 if kind == "vgg19-distilled" else 1
+        self.pad, maximum = border(padding, 1), nn.MaxPool2d(2)
+        self.pool = AveragePool(maximum, POOLS[kind].scale) if pooling == "average" else maximum
         for layer in _layers(kind):
             if not all(name in tensors for name in layer.shapes()):
                 break
             self.layers.append(layer)
-            self.convolutions[layer.tap] = _convolution(tensors, layer.key, padding)
+            self.convolutions[layer.tap] = _convolution(tensors, layer.key, 1 if padding == "zeros" else 0)
             if layer.outlet:
                 self.outlets[layer.tap] = _convolution(tensors, f"{layer.key}_aux", 0)
         if not self.layers:
             raise ValueError(f"the weights have no {next(_layers(kind)).key}, the first layer of {NAMES[kind]}")
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
         self.to(memory_format=torch.channels_last)  # on a CPU 1.3 to 1.6 times as fast
         self.eval().requires_grad_(False)
 
     @property
     def channels(self) -> dict[str, int]:
         """Names of the features that can be asked for, shallow to deep, and how many channels each has."""
-        if self.kind == "vgg19-distilled":  # the inner layers are narrower than the real ones, and many maps are dead
-            return {layer.tap: layer.outlet for layer in self.layers if layer.outlet}
-        return {layer.tap: layer.outputs for layer in self.layers}
+        return _channels(self.layers)
 
-    @property
-    def taps(self) -> tuple[str, ...]:
-        """Names of the features that can be asked for, shallow to deep."""
-        return tuple(self.channels)
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """What made the features: for a report, and to know whether kept numbers still hold. Fits into JSON."""
-        return {
-            "network": self.name,
-            "taps": list(self.taps),
-            "pooling": "maximum of 2 x 2",
-            "padding": "reflection" if self.kind == "vgg19-distilled" else "zeros",
-            "input": "RGB in [0, 1], minus ImageNet's mean, over its deviation",
-            "weights": self.origin,
-        }
+    def windows(self, tap: str) -> list[Window]:
+        """The poolings and convolutions up to `tap`, a name out of `self.taps`."""
+        found: list[Window] = []
+        for layer in self.layers:
+            found += [Window(2, 2, pools=True)] if layer.pooled else []
+            found += [Window(3, border=1)]
+            if layer.tap == tap:
+                break
+        return found
 
     def forward(self, images: Images, taps: Sequence[str]) -> dict[str, Tensor]:
         """Features after the ReLU at `taps`, computed no further than the deepest of them.
 
         Args:
-            images: (n, 3, h, w) float, RGB in [-1, 1].
+            images: (n, 3, h, w) float, RGB in [-1, 1], of the weights' dtype.
             taps: names out of `self.taps`.
 
         Returns:
@@ -148,33 +141,28 @@ class Vgg(nn.Module):
         Raises:
             ValueError: a tap that this network has not, or pictures too small for one.
         """
-        self._require(images, taps)
-        x = ((images + 1) / 2 - self.mean) / self.deviation
+        x = self.prepared(images, taps)
         found: dict[str, Tensor] = {}
         for layer in self.layers:
             if len(found) == len(set(taps)):
                 break
             if layer.pooled:
-                x = F.max_pool2d(x, 2)
+                x = self.pool(x)
             # In place, on what the convolution alone has made: nothing that was given out is written to.
             x = F.relu_(self.convolutions[layer.tap](self.pad(x)))
             if layer.tap in taps:
                 found[layer.tap] = F.relu_(self.outlets[layer.tap](x)) if layer.outlet else x
         return found
 
-    def _require(self, images: Images, taps: Sequence[str]) -> None:
-        missing = [tap for tap in taps if tap not in self.channels]
-        if missing:
-            raise ValueError(f"{self.name} has no {', '.join(missing)} here; there are {', '.join(self.taps)}")
-        for tap in taps:
-            # Mirroring takes one value more than there are at the border.
-            least = 2 ** (int(tap[4]) - (0 if self.kind == "vgg19-distilled" else 1))
-            height, width = images.shape[-2:]
-            if min(height, width) < least:
-                raise ValueError(
-                    f"{tap} of {self.name} needs pictures of at least {least} x {least} pixels, "
-                    f"these are {height} x {width} (height x width); give larger ones"
-                )
+
+def _channels(layers: Iterable[Layer]) -> dict[str, int]:
+    """What is given out, and how many channels it has.
+
+    Of the distilled network only what has an outlet: its inner layers are narrower than the real ones, many maps dead.
+    """
+    layers = list(layers)
+    outlets = {layer.tap: layer.outlet for layer in layers if layer.outlet}
+    return outlets or {layer.tap: layer.outputs for layer in layers}
 
 
 def _convolution(tensors: Mapping[str, Tensor], key: str, padding: int) -> nn.Conv2d:
@@ -185,7 +173,9 @@ def _convolution(tensors: Mapping[str, Tensor], key: str, padding: int) -> nn.Co
     return convolution
 
 
-def load_vgg(kind: VggKind, folder: Path | None = None) -> Vgg:
+def load_vgg(
+    kind: VggKind, folder: Path | None = None, *, pooling: Pooling = "max", padding: Padding | None = None
+) -> Vgg:
     """VGG with published weights, as deep as its file goes: `find_weights` says where they are looked for.
 
     "vgg19-distilled" approximates VGG-19 with a network pruned to a sixteenth (Wang et al., "Collaborative
@@ -197,32 +187,45 @@ def load_vgg(kind: VggKind, folder: Path | None = None) -> Vgg:
     shapes = {name: shape for layer in _layers(kind) for name, shape in layer.shapes().items()}
     expected = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
     found = find_weights(kind, folder, expected)
-    return Vgg(kind, found.tensors, NAMES[kind], found.provenance)
+    return Vgg(kind, found.tensors, NAMES[kind], found.provenance, pooling=pooling, padding=padding)
 
 
-def random_vgg(seed: int = 0, deepest: str = "relu5_1") -> Vgg:
-    """VGG-19 with weights out of a seed: needs no file; tells pictures apart, but not as people would.
+def random_vgg(
+    seed: int = 0,
+    deepest: str | None = "relu5_1",
+    kind: VggKind = "vgg19",
+    *,
+    pooling: Pooling = "max",
+    padding: Padding | None = None,
+) -> Vgg:
+    """VGG with weights out of a seed: needs no file; tells pictures apart, but not as people would.
 
     Args:
-        seed: of the weights; they do not depend on `deepest`.
-        deepest: the last layer that is made.
+        seed: of the weights; they do not depend on the rest.
+        deepest: the last tap that is made; None for all.
+        kind: which of the networks.
+        pooling: maxima, or averages.
+        padding: of every convolution; None for the network's own.
 
     Raises:
-        ValueError: `deepest` is no layer of VGG-19.
+        ValueError: `deepest` is no tap of the network.
     """
-    layers = list(_layers("vgg19"))
-    taps = [layer.tap for layer in layers]
+    layers = list(_layers(kind))
+    taps = list(_channels(layers))
+    deepest = deepest or taps[-1]
     if deepest not in taps:
-        raise ValueError(f"VGG-19 has no layer {deepest}; choose one of {', '.join(taps)}")
+        raise ValueError(f"{NAMES[kind]} has no layer {deepest}; choose one of {', '.join(taps)}")
     generator, tensors = torch.Generator().manual_seed(seed), {}
-    for layer in layers[: taps.index(deepest) + 1]:
-        inputs = (layer.inputs, 3, 3)
-        tensors[f"{layer.key}.weight"] = random_filters(layer.outputs, inputs, generator)
-        tensors[f"{layer.key}.bias"] = torch.zeros(layer.outputs)
-    return Vgg("vgg19", tensors, "random VGG-19", {"random seed": seed})
+    for layer in layers:
+        for name, (count, *inputs) in layer.shapes().items():
+            weighs = name.endswith(".weight")
+            tensors[name] = random_filters(count, tuple(inputs), generator) if weighs else torch.zeros(count)
+        if layer.tap == deepest:
+            break
+    return Vgg(kind, tensors, f"random {NAMES[kind]}", {"random seed": seed}, pooling=pooling, padding=padding)
 
 
-def random_filters(count: int, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
+def random_filters(count: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Filters that keep the size of what goes through them and a ReLU (He et al. 2015, eq. 10): (count, *shape).
 
     Those that see features instead of colours have mean zero. Features after a ReLU are all positive; plain filters

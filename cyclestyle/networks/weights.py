@@ -73,6 +73,14 @@ KNOWN = {
         "b8a52dc0",
         ("squeezenet1_1*",),
     ),
+    "resnet18": Known(
+        "ResNet-18", "resnet18-f37072fd.pth", f"{TORCH}resnet18-f37072fd.pth", "f37072fd", ("resnet18*",)
+    ),
+    # torchvision's first weights, with which style transfer through ResNets was published (Wang et al. 2021); its
+    # second ones, resnet50-11ad3fa6.pth, fit as well, and are told as not the published file.
+    "resnet50": Known(
+        "ResNet-50", "resnet50-0676ba61.pth", f"{TORCH}resnet50-0676ba61.pth", "0676ba61", ("resnet50*",)
+    ),
     "inception": Known(
         "FID Inception (TensorFlow, 2015-12-05)",
         "weights-inception-2015-12-05-6726825d.pth",
