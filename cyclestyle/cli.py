@@ -19,6 +19,7 @@ COMMANDS = {
     "check": "Look through the pictures before an hour is spent on them: broken, alike, leaking.",
     "train": "Train a painter, and the way back, from two sets of pictures.",
     "translate": "Paint a picture or a folder of pictures.",
+    "stylize": "Paint photos in a style by Gatys' method or one of its relatives, without training.",
     "evaluate": "How good is a set of painted pictures? A card of content, style, distances and habits.",
     "submit": "Build or check a submission for the Kaggle competition gan-getting-started.",
 }

@@ -54,7 +54,7 @@ class Terminal:
         errors = [
             line
             for line in said.splitlines()
-            if not re.match(r"(painting|training|drawing|opening|looking|downloading)[: ]", line)
+            if not re.match(r"(painting|training|drawing|opening|looking|downloading|stylizing|note)[: ]", line)
         ]
         assert code == 2, said
         assert len(errors) == 1, said

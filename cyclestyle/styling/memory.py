@@ -1,0 +1,115 @@
+"""How much memory a picture will take, before it is begun; and tiles, where there is not enough."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import psutil
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torch.func import functional_call
+
+from cyclestyle.networks.extractors import Extractor
+from cyclestyle.styling.tiles import grid
+from cyclestyle.styling.workshop import Workshop
+
+SHARE = 0.6
+"""Of the free memory that is planned with: others need some too, and an estimate is one."""
+TILES = (2048, 1536, 1024, 768, 512, 384, 256, 128)
+"""Sides that are tried, the largest first: the smaller a tile, the more its border costs."""
+PASSING = 3
+"""Maps of the widest layer that exist beside those which are kept for the way back."""
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be had where pictures are computed."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
+
+
+def estimate(workshop: Workshop, pictures: int, size: tuple[int, int], side: int | None) -> int:
+    """Bytes that a batch will take, without the program and the network's weights.
+
+    Args:
+        workshop: what they are made with.
+        pictures: computed at once.
+        size: height and width.
+        side: of tiles; None: whole pictures.
+    """
+    height, width = size
+    network, taps, wanted = workshop.network, workshop.taps, workshop.wanted
+    picture = 4 * 3 * height * width
+    extent = size
+    if side is not None:
+        cover = grid(network, taps, torch.empty(1, 3, height, width, device="meta"), side)
+        extent = (
+            max(tile.rows.cut_stop - tile.rows.cut_start for tile in cover.tiles),
+            max(tile.columns.cut_stop - tile.columns.cut_start for tile in cover.tiles),
+        )
+    values = _values(network, taps, size)
+    targets = 4 * sum(values[tap] for tap in workshop.layers.content if tap in values)
+    own = {"adam": 6, "lbfgs": 2 * wanted.history + 8, "lbfgsb": 4 * wanted.history + 20}[wanted.optimizer]
+    return pictures * (way_back(network, taps, extent) + targets + own * picture)
+
+
+def way_back(network: Extractor, taps: Sequence[str], size: tuple[int, int]) -> int:
+    """Bytes of one picture's features that are kept until its gradient has passed, and of those on their way.
+
+    Found by sending a picture without content through: every layer says what it would keep.
+    """
+    kept: dict[int, int] = {}
+    largest = 0
+
+    def keep(tensor: Tensor) -> Tensor:
+        nonlocal largest
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes()
+        largest = max(largest, storage.nbytes())
+        return tensor
+
+    weights = {name: tensor.detach() for name, tensor in (*network.named_parameters(), *network.named_buffers())}
+    weightless = {name: tensor.to("meta") for name, tensor in weights.items()}
+    picture = torch.empty(1, 3, *size, device="meta", requires_grad=True)
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        found = functional_call(network, weightless, (picture, taps))
+    own = {tensor.untyped_storage()._cdata for tensor in weightless.values()}
+    features = sum(4 * tensor.numel() for tensor in found.values())
+    return sum(size for place, size in kept.items() if place not in own) + features + PASSING * largest
+
+
+def _values(network: Extractor, taps: Sequence[str], size: tuple[int, int]) -> dict[str, int]:
+    weights = {name: tensor.to("meta") for name, tensor in (*network.named_parameters(), *network.named_buffers())}
+    with torch.no_grad():
+        found = functional_call(network, weights, (torch.empty(1, 3, *size, device="meta"), taps))
+    return {tap: tensor.numel() for tap, tensor in found.items()}
+
+
+def tiles_for(
+    workshop: Workshop, pictures: int, size: tuple[int, int], asked: int | Literal["auto", "off"]
+) -> int | None:
+    """The side of tiles; None: whole pictures.
+
+    Args:
+        workshop: what is made with.
+        pictures: at once.
+        size: height and width.
+        asked: a side, "off", or "auto": whole if there is memory for it, else the largest tiles that fit.
+
+    Raises:
+        ValueError: nothing fits.
+    """
+    can = workshop.wanted.streams
+    if asked == "off":
+        return None
+    if asked != "auto":
+        return asked
+    there = int(SHARE * free_memory(workshop.device))
+    for side in (None, *(side for side in TILES if can and side < max(size))):
+        needed = estimate(workshop, pictures, size, side)
+        if needed <= there:
+            return side
+    raise ValueError(
+        f"{pictures} x {size[1]} x {size[0]} pixels (width x height) need about {needed / 1e9:.1f} GB, and "
+        f"{there / 1e9:.1f} GB can be used; lower --size or --batch, or take another method or optimizer"
+    )
