@@ -30,6 +30,9 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 """Pillow's decoders that are used, whatever a file is named; one of the others (EPS) starts a program."""
 
+LUMA_FROM_RGB = (0.299, 0.587, 0.114)
+"""ITU-R BT.601, of red, green and blue as they are stored (gamma not undone); the three sum to 1."""
+
 JPEG_QUALITY = 95
 LARGEST = 178_956_970
 """Pixels above which a file is taken for a decompression bomb: the bound at which Pillow itself refuses."""
@@ -154,6 +157,13 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
         if real not in entered:
             entered.add(real)
             yield Path(place), list(folders), [name for name in files if not name.startswith(".")]
+
+
+def luminance(images: Images) -> torch.Tensor:
+    """Luminance as television has it (ITU-R BT.601): RGB (n, 3, h, w) in [-1, 1] -> (n, 1, h, w) in [-1, 1]."""
+    red, green, blue = images.split(1, dim=1)
+    of_red, of_green, of_blue = LUMA_FROM_RGB
+    return of_red * red + of_green * green + of_blue * blue
 
 
 def fit(picture: Picture, side: int) -> Picture:

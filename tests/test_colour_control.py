@@ -6,11 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from cyclestyle.evaluation.truth import luma
+from cyclestyle.images import LUMA_FROM_RGB, luminance
 from cyclestyle.styling.colour_control import (
-    LUMA_FROM_RGB,
     ColourMap,
-    luminance,
     match_colours,
     match_luminance,
     with_luminance,
@@ -106,9 +104,8 @@ def test_every_picture_is_mapped_alone(how) -> None:
     assert alone.dtype == torch.float32
 
 
-def test_luminance_is_that_of_television_as_the_evaluation_has_it() -> None:
+def test_luminance_is_that_of_television() -> None:
     assert sum(LUMA_FROM_RGB) == pytest.approx(1, abs=1e-15)
-    assert torch.equal(luminance(pictures()), luma(pictures()))
     torch.testing.assert_close(luminance(grey()), grey()[:, :1])
 
 
@@ -163,7 +160,6 @@ def test_a_styles_luminance_gets_the_mean_and_deviation_of_the_photos() -> None:
         (lambda x: with_luminance(x, luminance(x)[..., 1:]), "one size"),
         (lambda x: with_luminance(x, x), r"\(n, 1, h, w\)"),
         (lambda x: match_luminance(luminance(x), luminance(pictures(3))), "3 photos for 2 styles"),
-        (lambda x: luminance(x[:, :2]), r"\(n, 3, h, w\)"),
     ],
 )
 def test_what_does_not_go_together_is_refused(call, told) -> None:

@@ -11,7 +11,8 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from cyclestyle.evaluation.truth import ciede2000, delta_e_2000, lab, luma, luminance_ssim, psnr, ssim
+from cyclestyle.evaluation.truth import ciede2000, delta_e_2000, lab, luminance_ssim, psnr, ssim
+from cyclestyle.images import luminance
 
 DISTANCES = pytest.mark.parametrize("distance", [psnr, ssim, luminance_ssim, ciede2000])
 
@@ -205,7 +206,7 @@ def test_ssim_is_the_mean_over_the_three_channels() -> None:
 def test_the_ssim_of_luminance_is_that_of_grey_pictures_and_blind_to_hue() -> None:
     truth = pictures()
     images = with_noise(truth, 0.2)
-    grey, true = (luma(x).expand(-1, 3, -1, -1) for x in (images, truth))
+    grey, true = (luminance(x).expand(-1, 3, -1, -1) for x in (images, truth))
     assert torch.allclose(luminance_ssim(images, truth), ssim(grey, true), atol=1e-12)
     opposed = torch.linspace(-0.2, 0.2, 23) * torch.tensor([0.587, -0.299, 0.0])[:, None, None]  # no luminance
     assert torch.allclose(luminance_ssim(truth + opposed, truth), torch.ones(3).double(), atol=1e-9)

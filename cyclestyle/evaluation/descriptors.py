@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from cyclestyle.evaluation.truth import lab, luma
+from cyclestyle.evaluation.truth import lab
 from cyclestyle.images import Images
+from cyclestyle.images import luminance as luma
 
 POSITIONS_AT_ONCE = 2048
 """Of a feature map: measured, 3 to 5 times as fast as all in float64 at once."""

@@ -17,8 +17,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from cyclestyle.evaluation.truth import LUMA_FROM_RGB, luma
-from cyclestyle.images import Images, Picture
+from cyclestyle.images import LUMA_FROM_RGB, Images, Picture, luminance
 
 LEVELS = 127.5
 """8-bit levels in a unit of [-1, 1]."""
@@ -214,7 +213,7 @@ def spectrum_powers(images: Images, side: int) -> LogPowers:
     top, left = (height - side) // 2, (width - side) // 2
     sums = torch.zeros(side, side, dtype=torch.float64)
     for image in images.detach()[..., top : top + side, left : left + side]:
-        brightness = luma(image[None].cpu().double())[0, 0] * LEVELS
+        brightness = luminance(image[None].cpu().double())[0, 0] * LEVELS
         mean = (brightness * window).sum() / window.sum()
         powers = torch.fft.fft2((brightness - mean) * window).abs().square() / window.square().sum()
         sums += (powers + SPECTRUM_FAINT).log10()

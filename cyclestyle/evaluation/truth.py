@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cyclestyle.images import Images
+from cyclestyle.images import Images, luminance
 
 PEAK = 255.0  # largest value of an 8-bit channel
 
@@ -23,9 +23,6 @@ SSIM_TAPS = 11
 SSIM_SIGMA = 1.5  # pixels
 SSIM_K1 = 0.01
 SSIM_K2 = 0.03
-
-LUMA_FROM_RGB = (0.299, 0.587, 0.114)
-"""ITU-R BT.601, of red, green and blue as they are stored (gamma not undone); the three sum to 1."""
 
 # IEC 61966-2-1:1999 (sRGB), decoding of a channel in [0, 1] to linear light
 SRGB_LINEAR_BELOW = 0.04045
@@ -109,14 +106,7 @@ def luminance_ssim(images: Images, truth: Images) -> Tensor:
         ValueError: the two are not pairs of RGB pictures of equal size, or a side is shorter than the window.
     """
     _require_window(images, truth)
-    return _each(lambda x, y: _structural_similarity(luma(x), luma(y)), images, truth)
-
-
-def luma(images: Images) -> Tensor:
-    """Luminance as television has it (ITU-R BT.601): RGB (n, 3, h, w) in [-1, 1] -> (n, 1, h, w) in [-1, 1]."""
-    red, green, blue = images.split(1, dim=1)
-    of_red, of_green, of_blue = LUMA_FROM_RGB
-    return of_red * red + of_green * green + of_blue * blue
+    return _each(lambda x, y: _structural_similarity(luminance(x), luminance(y)), images, truth)
 
 
 def ciede2000(images: Images, truth: Images) -> Tensor:

@@ -13,12 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from cyclestyle.images import Images
+from cyclestyle.images import Images, luminance
 
 ColourMap = Literal["cholesky", "eigen", "transport"]
-
-LUMA_FROM_RGB = (0.299, 0.587, 0.114)
-"""ITU-R BT.601, of red, green and blue as they are stored; the three sum to 1."""
 
 FLAT_VARIANCE = 1e-10
 """Of pixels in [-1, 1]. What varies less in some direction of RGB has no colours there to be stretched: rounding to 8
@@ -62,14 +59,6 @@ def match_colours(pictures: Images, to: Images, how: ColourMap = "transport") ->
         mapped = _linear_map(covariance, wanted, how) @ (own - mean) + wanted_mean
         results[index] = mapped.view(pictures.shape[1:])
     return results
-
-
-def luminance(images: Images) -> Tensor:
-    """Luminance as television has it (ITU-R BT.601): RGB (n, 3, h, w) in [-1, 1] -> (n, 1, h, w) in [-1, 1]."""
-    _require(images, 3)
-    red, green, blue = images.split(1, dim=1)
-    of_red, of_green, of_blue = LUMA_FROM_RGB
-    return of_red * red + of_green * green + of_blue * blue
 
 
 def with_luminance(photo: Images, luminance_: Tensor) -> Images:

@@ -5,11 +5,13 @@ knows one curvature for all pixels of a picture, and takes one picture. L-BFGS-B
 same inside a box: no point that it looks at has a pixel outside [-1, 1]. Plain L-BFGS is not clamped on the way, since
 that would falsify what it learns of the curvature.
 
-Each ends after a number of evaluations, and tells of every one. Adam and L-BFGS can be gone on with from what they
-tell, to the bit; SciPy's L-BFGS-B keeps its memory to itself and begins anew.
+Each ends after a number of evaluations, or before where no way leads further down, and tells of every step. Adam and
+L-BFGS can be gone on with from what they tell, to the bit; SciPy's L-BFGS-B keeps its memory to itself and begins anew.
+An objective that is no finite number ends them with a ValueError: what follows from it is no picture.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +36,8 @@ class Step(NamedTuple):
     images: Images
     """After it."""
     state: Callable[[], State] | None
-    """What is to be remembered to go on from here; None if nothing can be."""
+    """What is to be remembered to go on from here; None if nothing can be. To be asked for, and kept elsewhere, before
+    the next step: it is not copied."""
 
 
 Evaluate = Callable[[Images], Evaluation]
@@ -62,6 +65,9 @@ def adam(
 
     Returns:
         The pictures, and what the optimiser remembers.
+
+    Raises:
+        ValueError: the objective is no finite number.
     """
     leaf = images.detach().clone()
     optimizer = torch.optim.Adam([leaf], lr=rate, betas=(0.9, 0.99), eps=EPSILON)
@@ -75,7 +81,7 @@ def adam(
         return {name: tensor.clone() for name, tensor in found.items()} | {"done": torch.tensor(done)}
 
     while done < steps:
-        evaluation = evaluate(leaf)
+        evaluation = _finite(evaluate(leaf), done + 1)
         leaf.grad = evaluation.gradient
         optimizer.param_groups[0]["lr"] = rate * min(1.0, (steps - done) / (SLOWING * steps))
         optimizer.step()
@@ -94,7 +100,7 @@ def lbfgs(
         images: (1, 3, h, w).
         evaluate: gives the objective and its gradient.
         steps: evaluations in all.
-        seen: is told of each step, with the number of evaluations that it took.
+        seen: is told of each step, after all evaluations that it took.
         history: how many earlier steps are remembered: 2 x `history` pictures in float32.
         state: what an earlier call told, to go on from.
 
@@ -102,31 +108,42 @@ def lbfgs(
         The picture, and what the optimiser remembers.
 
     Raises:
-        ValueError: several pictures.
+        ValueError: several pictures, or the objective is no finite number.
     """
     _require_one(images)
     leaf = images.detach().clone()
     optimizer = torch.optim.LBFGS(
         [leaf],
         max_iter=1,
-        max_eval=WOLFE_AT_MOST + 1,
+        max_eval=WOLFE_AT_MOST,
         history_size=history,
         tolerance_grad=0.0,
         tolerance_change=0.0,
         line_search_fn="strong_wolfe",
     )
-    asked = _Asked(evaluate, leaf)
+    asked = _Asked(evaluate, leaf, steps)
     if state:
         asked.restore(state)
         optimizer.state[leaf] = _unpacked(state, history)
-    while asked.count < steps:
-        before = asked.count
-        optimizer.param_groups[0]["max_eval"] = min(WOLFE_AT_MOST, steps - before) + 1
-        optimizer.step(asked)
-        if asked.count == before:  # at the bottom: the same point again, and no way down
-            break
-        seen(Step(asked.count, asked.last, leaf, lambda: _packed(optimizer.state[leaf]) | asked.remembered()))
-    return leaf, _packed(optimizer.state[leaf]) | asked.remembered()
+
+    def remembered() -> State:
+        return _packed(optimizer.state[leaf]) | asked.remembered()
+
+    while asked.count < steps and not asked.ended:
+        before, start = asked.count, leaf.clone()
+        try:
+            optimizer.step(asked)
+        except _Spent:
+            assert asked.lowest is not None  # a step begins with an evaluation, or with one that is known
+            leaf.copy_(asked.lowest)
+        asked.ended, asked.lowest = torch.equal(leaf, start), None
+        if asked.count > before:
+            seen(Step(asked.count, asked.last, leaf, remembered))
+    return leaf, remembered()
+
+
+class _Spent(Exception):
+    """There are no evaluations left."""
 
 
 class _Asked:
@@ -136,30 +153,41 @@ class _Asked:
     size is made 1 at the beginning.
     """
 
-    def __init__(self, evaluate: Evaluate, leaf: Tensor) -> None:
-        self.evaluate, self.leaf = evaluate, leaf
+    def __init__(self, evaluate: Evaluate, leaf: Tensor, most: int) -> None:
+        self.evaluate, self.leaf, self.most = evaluate, leaf, most
         self.count, self.scale = 0, 0.0
         self.at: Tensor | None = None
         self.last: Evaluation
+        self.lowest: Tensor | None = None
+        """Where the objective was smallest since this was last made None."""
+        self.least = 0.0
+        self.ended = False
+        """Whether the last step led nowhere: then no other would."""
 
     def __call__(self) -> float:
         if self.at is None or not torch.equal(self.at, self.leaf):
-            self.at, self.last = self.leaf.clone(), self.evaluate(self.leaf)
+            if self.count == self.most:
+                raise _Spent
             self.count += 1
+            self.at, self.last = self.leaf.clone(), _finite(self.evaluate(self.leaf), self.count)
         size = self.last.gradient.abs().mean().item()
         self.scale = self.scale or (1 / size if size > 0 else 1.0)
         self.leaf.grad = self.last.gradient * self.scale
-        return self.last.total.item() * self.scale
+        value = self.last.total.item() * self.scale
+        if self.lowest is None or value < self.least:
+            self.lowest, self.least = self.at, value
+        return value
 
     def remembered(self) -> State:
         """The last evaluation too: it is not asked for again when the run goes on."""
-        assert self.at is not None
-        numbers = {"count": torch.tensor(self.count), "scale": torch.tensor(self.scale, dtype=torch.float64)}
+        assert self.at is not None  # there was a step
+        numbers = {"count": torch.tensor(self.count), "ended": torch.tensor(self.ended)}
         parts = {f"part.{name}": part for name, part in self.last.parts.items()}
-        return numbers | parts | {"at": self.at, "gradient": self.last.gradient}
+        scale = {"scale": torch.tensor(self.scale, dtype=torch.float64)}
+        return numbers | scale | parts | {"at": self.at, "gradient": self.last.gradient}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        self.count, self.scale = int(state["count"]), float(state["scale"])
+        self.count, self.ended, self.scale = int(state["count"]), bool(state["ended"]), float(state["scale"])
         parts = {name.removeprefix("part."): part for name, part in state.items() if name.startswith("part.")}
         self.at, self.last = state["at"], Evaluation(parts, state["gradient"])
 
@@ -194,32 +222,50 @@ def _unpacked(state: Mapping[str, Tensor], history: int) -> dict[str, object]:
 def lbfgsb(images: Images, evaluate: Evaluate, steps: int, seen: Seen, *, history: int) -> tuple[Images, State]:
     """L-BFGS-B, by SciPy: every point that is evaluated lies in the box [-1, 1]. One picture, float64 in between.
 
+    Returns:
+        The best that was seen, and nothing to remember.
+
     Raises:
-        ValueError: several pictures.
+        ValueError: several pictures, or the objective is no finite number.
     """
     _require_one(images)
-    shape, like = images.shape, images
     count, scale = 0, 0.0
+    best, least = images.detach().clamp(-1, 1), float("inf")
 
     def value(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal count, scale
-        here = torch.from_numpy(flat).to(like).view(shape)  # a copy: SciPy goes on using its array
-        evaluation = evaluate(here)
+        nonlocal count, scale, best, least
+        if count == steps:  # SciPy itself would end a line search first
+            raise _Spent
+        here = torch.tensor(flat, dtype=images.dtype, device=images.device).view(images.shape)
         count += 1
+        evaluation = _finite(evaluate(here), count)
         scale = scale or 1 / max(evaluation.gradient.abs().mean().item(), 1e-30)
+        total = evaluation.total.item()
+        if total < least:
+            best, least = here, total
         seen(Step(count, evaluation, here, None))
-        slope = (evaluation.gradient.double() * scale).flatten().cpu().numpy()
-        return evaluation.total.item() * scale, slope
+        return total * scale, (evaluation.gradient.double() * scale).flatten().cpu().numpy()
 
-    found = minimize(
-        value,
-        images.detach().double().clamp(-1, 1).flatten().cpu().numpy(),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=Bounds(-1.0, 1.0),
-        options={"maxcor": history, "maxfun": steps, "maxiter": steps, "ftol": 0.0, "gtol": 0.0},
-    )
-    return torch.from_numpy(found.x).to(like).view(shape).clamp(-1, 1), {}
+    with suppress(_Spent):
+        minimize(
+            value,
+            best.double().flatten().cpu().numpy(),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=Bounds(-1.0, 1.0),
+            options={"maxcor": history, "maxfun": steps, "maxiter": steps, "ftol": 0.0, "gtol": 0.0},
+        )
+    return best, {}
+
+
+def _finite(evaluation: Evaluation, number: int) -> Evaluation:
+    """Refuse what no step can follow from. `number` counts evaluations."""
+    if not bool(evaluation.total.isfinite().all() & evaluation.gradient.isfinite().all()):
+        raise ValueError(
+            f"the objective or its gradient is no finite number at evaluation {number:,}; give smaller weights, "
+            "another start, or an optimizer that stays within the range of colours (adam, lbfgsb)"
+        )
+    return evaluation
 
 
 def _require_one(images: Images) -> None:

@@ -13,10 +13,10 @@ from PIL import ExifTags, Image
 
 from cyclestyle.data.jobs import Job, is_done, mark
 from cyclestyle.files import sha256
-from cyclestyle.images import Images, Picture, load, save, to_images, to_pictures
+from cyclestyle.images import Images, Picture, load, luminance, save, to_images, to_pictures
 from cyclestyle.progress import Progress, clock
 from cyclestyle.stopping import Stopped, StopRequest
-from cyclestyle.styling.colour_control import luminance, with_luminance
+from cyclestyle.styling.colour_control import with_luminance
 from cyclestyle.styling.gallery import scaled
 from cyclestyle.styling.masks import Regions, corresponding, read_mask, read_regions
 from cyclestyle.styling.memory import estimate, tiles_for

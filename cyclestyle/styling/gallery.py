@@ -79,7 +79,8 @@ class Gallery:
         if target == "mean":
             return Chosen(tuple(range(len(self.paths))), tuple(self.shares))
         place = 0
-        if target == "nearest" and self.grams is not None:
+        if target == "nearest":
+            assert self.grams is not None  # described beforehand
             photo = describe()
             distances = torch.stack([grams.distances(photo[tap]) for tap, grams in self.grams.items()])
             place = int(distances.sum(0).argmin())

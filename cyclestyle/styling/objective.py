@@ -128,7 +128,7 @@ class Objective:
                 *((term.name, term.weight * term.loss(features[term.tap])) for term in self.maps),
                 *self.of_pixels(leaf),
             ],
-            images,
+            leaf,
         )
         (gradient,) = torch.autograd.grad(sum(parts.values()).sum(), leaf)  # type: ignore[union-attr]
         return Evaluation({name: part.detach() for name, part in parts.items()}, self.held(gradient))
@@ -159,7 +159,9 @@ def add_up(named: Iterable[tuple[str, Tensor]], images: Images) -> dict[str, Ten
 
 def one_by_one(objectives: Sequence[Callable[[Images], Evaluation]]) -> Callable[[Images], Evaluation]:
     """A batch as pictures after one another, each with its own objective: on a CPU as fast, in less memory, and the
-    same bits whatever else is in the batch."""
+    same bits whatever else is in the batch. A single objective takes all of them."""
+    if len(objectives) == 1:
+        return objectives[0]
 
     def evaluate(images: Images) -> Evaluation:
         found = [objective(images[index : index + 1]) for index, objective in enumerate(objectives)]

@@ -7,7 +7,15 @@ much the photo weighs, and who does the descending. Whatever is not asked for is
 from typing import Annotated, Literal, NamedTuple, Self
 
 from cyclopts import Parameter
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from cyclestyle.config import Section
 from cyclestyle.networks.extractors import NetworkKind, Padding, Pooling
@@ -50,7 +58,7 @@ class Recipe(NamedTuple):
     network: NetworkKind = "vgg19"
     layers: slice = slice(None)
     """Which of the network's layers for the style."""
-    style_weight: float = 10.0
+    style_weight: float = 30.0
     streams: bool = True
     """Whether its statistics are sums over positions: then pictures of any size can be made in tiles, styles mixed, and
     regions kept apart."""

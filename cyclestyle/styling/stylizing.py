@@ -18,7 +18,7 @@ from cyclestyle.images import Images
 from cyclestyle.styling.descent import Evaluate, State, Step, adam, lbfgs, lbfgsb, warm_start
 from cyclestyle.styling.masks import blend
 from cyclestyle.styling.mdan import Judge
-from cyclestyle.styling.objective import one_by_one
+from cyclestyle.styling.objective import Objective, one_by_one
 from cyclestyle.styling.tiles import whole_or_tiled
 from cyclestyle.styling.workshop import Order, Workshop
 
@@ -37,7 +37,7 @@ class Moment(NamedTuple):
     done: int
     """Evaluations so far, over all scales."""
     remembered: Callable[[], State]
-    """Gives all that is needed to go on from here."""
+    """Gives all that is needed to go on from here; to be kept before the next step, as it is not copied."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,10 @@ def stylize(
     way = _Way(workshop, orders, resumed or {})
     for number in range(way.scale, len(sizes)):
         photos = torch.cat([_resized(order.photo, sizes[number]) for order in orders]).to(workshop.device)
-        way.enter(
-            number, _start(workshop, orders, photos) if way.images is None else _resized(way.images, sizes[number])
-        )
-        way.descend(_evaluate(workshop, orders, photos, way.judges, side), told)
+        begun = _start(workshop, orders, photos) if way.images is None else _resized(way.images, sizes[number])
+        objectives = _objectives(workshop, orders, photos, way.judges, side)
+        way.enter(number, begun, photos, objectives[0].free)
+        way.descend(one_by_one([partial(whole_or_tiled, objective, side) for objective in objectives]), told)
         if number + 1 < len(sizes):
             way.leave(*sizes[number + 1])
     images = way.images
@@ -107,15 +107,20 @@ class _Way:
         self.scale, self.before = int(resumed.get("scale", 0)), int(resumed.get("before", 0))
         self.evaluations = int(resumed.get("evaluations", 0))
         self.images = resumed["images"].to(workshop.device) if resumed else None
-        self.memory = {name: kept.to(workshop.device) for name, kept in _below(resumed, "memory").items()}
+        memory = _below(resumed, "memory")
+        self.memory = {name: kept.to(workshop.device) if kept.ndim else kept for name, kept in memory.items()}
         self.first, self.last = _below(resumed, "first"), _below(resumed, "last")
         for _, judge, state in self._judges(resumed):
             if state:
                 judge.load(state)
 
-    def enter(self, scale: int, images: Images) -> None:
-        """Begin a scale, or go on in it."""
+    def enter(self, scale: int, images: Images, photos: Images, free: Tensor | None) -> None:
+        """Begin a scale, or go on in it. Where pixels are held, the photo is seen, and none is on its way."""
         self.scale, self.images = scale, images
+        if free is not None:
+            self.images = torch.where(free > 0, images, photos)
+            for name in {"exp_avg", "exp_avg_sq"} & self.memory.keys():
+                self.memory[name] = self.memory[name] * free
 
     def descend(self, evaluate: Evaluate, told: Callable[[Moment], None]) -> None:
         """All of a scale's steps."""
@@ -163,28 +168,22 @@ def _below(state: Mapping[str, Tensor], group: str) -> State:
     return {name.removeprefix(f"{group}."): one for name, one in state.items() if name.startswith(f"{group}.")}
 
 
-def _evaluate(
+def _objectives(
     workshop: Workshop, orders: Sequence[Order], photos: Images, judges: Sequence[dict[str, Judge]], side: int | None
-) -> Evaluate:
-    """The objective of a batch. On a CPU picture by picture: a batch would not be faster there, and so a picture's bits
+) -> list[Objective]:
+    """One for a whole batch. On a CPU one for each picture: a batch would not be faster there, and so a picture's bits
     do not depend on what else is in the batch."""
-    if workshop.device.type == "cpu" and len(orders) > 1:
-        return one_by_one(
-            [
-                partial(whole_or_tiled, workshop.objective([order], photo, [judge], side), side)
-                for order, photo, judge in zip(orders, photos.split(1), judges, strict=True)
-            ]
-        )
-    return partial(whole_or_tiled, workshop.objective(orders, photos, judges, side), side)
+    if workshop.device.type == "cpu":
+        each = zip(orders, photos.split(1), judges, strict=True)
+        return [workshop.objective([order], photo, [judge], side) for order, photo, judge in each]
+    return [workshop.objective(orders, photos, judges, side)]
 
 
 def _start(workshop: Workshop, orders: Sequence[Order], photos: Images) -> Images:
-    """What the first scale begins with."""
+    """What the first scale begins with, where it is painted."""
     if workshop.wanted.start == "photo":
         return photos
-    drawn = torch.cat([_noise(workshop, order, photos[:1]) for order in orders])
-    mask = orders[0].mask
-    return drawn if mask is None else blend(photos, drawn, (_resized(mask, photos.shape[-2:]) > 0).to(photos))
+    return torch.cat([_noise(workshop, order, photos[:1]) for order in orders])
 
 
 def _noise(workshop: Workshop, order: Order, like: Images) -> Images:

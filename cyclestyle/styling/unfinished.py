@@ -1,20 +1,21 @@
 """Batches that were begun and not ended: kept beside the pictures, so that a long one is not lost."""
 
 import hashlib
-import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
-from safetensors.torch import save as to_bytes
 
 from cyclestyle.files import written_aside
+from cyclestyle.networks.stored import to_bytes
 from cyclestyle.styling.descent import State
 
 FOLDER = ".unfinished"
 """Below the pictures' folder; listings pass over names with a leading dot."""
+FORM = "1"
+"""Of what is kept: another one's is begun anew."""
 
 
 class Unfinished:
@@ -25,24 +26,29 @@ class Unfinished:
 
     def _path(self, descriptions: Sequence[str]) -> Path:
         """A batch is known by what its pictures will say of themselves."""
-        return self.folder / f"{hashlib.sha256(chr(0).join(descriptions).encode()).hexdigest()[:32]}.safetensors"
+        return self.folder / f"{hashlib.sha256(chr(0).join([FORM, *descriptions]).encode()).hexdigest()[:32]}.kept"
 
     def keep(self, descriptions: Sequence[str], state: State) -> None:
-        """Replace what was kept of a batch, in one step."""
-        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
-        with written_aside(self._path(descriptions)) as aside:
-            aside.write_bytes(to_bytes(tensors))
+        """Replace what was kept of a batch, in one step: tensors, after the SHA-256 of their bytes."""
+        content = to_bytes(state)
+        with written_aside(self._path(descriptions)) as aside, aside.open("wb") as file:
+            file.write(hashlib.sha256(content).digest())
+            file.write(content)
 
     def find(self, descriptions: Sequence[str], device: torch.device) -> State | None:
         """What was kept of a batch; None if nothing was, or it is damaged: then it is begun anew."""
         try:
-            found = from_bytes(self._path(descriptions).read_bytes())
-        except (OSError, SafetensorError):
+            with self._path(descriptions).open("rb") as file:
+                digest, content = file.read(hashlib.sha256().digest_size), file.read()
+        except OSError:
             return None
+        if hashlib.sha256(content).digest() != digest:
+            return None
+        found = from_bytes(content)
         return {name: tensor.to(device) if tensor.ndim else tensor for name, tensor in found.items()}
 
     def drop(self, descriptions: Sequence[str]) -> None:
         """A batch is finished."""
         self._path(descriptions).unlink(missing_ok=True)
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
-            shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):  # others are in it, or none ever was
+            self.folder.rmdir()

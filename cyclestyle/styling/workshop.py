@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cyclestyle.images import Images, to_images
+from cyclestyle.images import Images, luminance, to_images
 from cyclestyle.networks.extractors import Extractor
-from cyclestyle.styling.colour_control import luminance, match_colours, match_luminance
+from cyclestyle.styling.colour_control import match_colours, match_luminance
 from cyclestyle.styling.gallery import Chosen, Described, Gallery
 from cyclestyle.styling.masks import Regions, region_weights
 from cyclestyle.styling.mdan import Judge
