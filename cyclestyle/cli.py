@@ -21,6 +21,7 @@ COMMANDS = {
     "translate": "Paint a picture or a folder of pictures.",
     "stylize": "Paint photos in a style by Gatys' method or one of its relatives, without training.",
     "evaluate": "How good is a set of painted pictures? A card of content, style, distances and habits.",
+    "compare": "Several methods side by side: pictures, measures and cost, on one page.",
     "submit": "Build or check a submission for the Kaggle competition gan-getting-started.",
 }
 

@@ -58,21 +58,23 @@ class Exhibits:
         there = len(self.views[PHOTOS])
         shown = min(rows, there)
         places = [index * there // shown for index in range(shown)]
-        cells = [[_small(self.views[key][place], SHEET_SIDE) for key in columns] for place in places]
-        self.files["sheet"] = _jpeg(titled(cells, [names[key] for key in columns], blocks=2))
+        cells = [[small(self.views[key][place], SHEET_SIDE) for key in columns] for place in places]
+        self.files["sheet"] = jpeg(titled(cells, [names[key] for key in columns], blocks=2))
         return "sheet"
 
     def _show(self, key: str, view: View) -> str:
-        self.files[key] = _jpeg(_small(view))
+        self.files[key] = jpeg(small(view))
         return key
 
 
-def _small(view: View, side: int = LARGEST) -> Image.Image:
+def small(view: View, side: int = LARGEST) -> Image.Image:
+    """A picture as it was measured, scaled down where it is larger than `side`."""
     picture = view.picture()
     return picture if picture.width <= side else picture.resize((side, side), Image.Resampling.LANCZOS)
 
 
-def _jpeg(picture: Image.Image) -> bytes:
+def jpeg(picture: Image.Image) -> bytes:
+    """A picture's file, to look at."""
     coded = io.BytesIO()
     picture.save(coded, "JPEG", quality=QUALITY, subsampling=0)
     return coded.getvalue()

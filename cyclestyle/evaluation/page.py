@@ -5,33 +5,25 @@ stand at 0, the real paintings at 1. Positions are in percent of a drawing's wid
 its size on a phone.
 """
 
-import io
 import math
-from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
-from functools import cache, partial
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, Template
-from markupsafe import Markup, escape
-from PIL import Image
+from markupsafe import Markup
 
+from cyclestyle.evaluation.typesetting import cell, exact, from_to, pages, picture
 from cyclestyle.evaluation.wording import (
     GROUPS,
     RANDOM,
     RANDOM_TITLE,
-    SKILL,
     Places,
     number,
     of_role,
     places,
     places_of,
-    plain,
     require_card,
     row_names,
-    span,
     told_apart,
 )
 
@@ -97,30 +89,21 @@ def page(card: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     keys = dict.fromkeys((*GROUPS, *map(_group, measures)))
     groups = {key: [figure for figure in measures if _group(figure) == key] for key in keys}
     content = [_content(measure, card["rows"]) for measure in card.get("content", ())]
-    html = _template().render(
-        card=card,
-        main=groups.pop("main", []),
-        groups={key: (*GROUPS.get(key, (key, "")), figures) for key, figures in groups.items() if figures},
-        content=content,
-        alarming=[one for one in card.get("behaviour", {}).values() if one.get("alarming")],
-        axis=tuple(_position(skill, AXIS) for skill in (0.0, 1.0)),
-        random=(RANDOM_TITLE, RANDOM) if card.get("random") else None,
-        picture=partial(_picture, pictures),
+    html = (
+        pages()
+        .get_template("page.html.jinja")
+        .render(
+            card=card,
+            main=groups.pop("main", []),
+            groups={key: (*GROUPS.get(key, (key, "")), figures) for key, figures in groups.items() if figures},
+            content=content,
+            alarming=[one for one in card.get("behaviour", {}).values() if one.get("alarming")],
+            axis=tuple(_position(skill, AXIS) for skill in (0.0, 1.0)),
+            random=(RANDOM_TITLE, RANDOM) if card.get("random") else None,
+            picture=partial(picture, pictures),
+        )
     )
     return html.encode("utf-8", "replace").decode("utf-8")  # half characters, of file names that are no UTF-8
-
-
-@cache
-def _template() -> Template:
-    # The file's name does not end in .html, so escaping must be said, not selected.
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"exact": _exact, "when": _when, "anything": _anything, "among": _among, "prose": _prose}
-    return environment.get_template("page.html.jinja")
 
 
 def _group(figure: Figure) -> str:
@@ -140,7 +123,7 @@ def _figure(measure: Mapping[str, Any], card: Mapping[str, Any]) -> Figure:
         bounds = (value.get("low"), value.get("high"))
         interval = intervals.get(key) or (None, None)
         drawn = interval if None not in interval else tuple(map(as_skill, bounds))
-        cells = {"skill": _cell(skill, interval), "value": _cell(value["value"], bounds, at)}
+        cells = {"skill": cell(skill, interval), "value": cell(value["value"], bounds, at)}
         mark = _mark(skill, drawn, AXIS)._replace(exact=None not in interval)
         lines.append(Line(row["name"], row["role"], cells, mark))
     feet = []
@@ -181,9 +164,9 @@ def _content(measure: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> F
             continue
         median, lower, upper, low, high = (one.get(part) for part in parts)
         cells = {
-            "median": _cell(median, (low, high), at),
-            "quartiles": _span(lower, upper, at),
-            "pictures": _exact(one.get("count"), COUNT),
+            "median": cell(median, (low, high), at),
+            "quartiles": from_to(lower, upper, at),
+            "pictures": exact(one.get("count"), COUNT),
         }
         mark = _mark(median, (low, high), axis)._replace(box=_interval((lower, upper), axis))
         lines.append(Line(row["name"], row["role"], cells, mark))
@@ -206,75 +189,3 @@ def _mark(value: float | None, interval: Sequence[float | None], axis: tuple[flo
         return Mark()
     beyond = "low" if value < axis[0] else "high" if value > axis[1] else ""
     return Mark(_position(value, axis), _interval(interval, axis), None, beyond)
-
-
-def _exact(value: float | None, at: Places = SKILL) -> Markup:
-    """A rounded number for the eye, with the exact one in its markup."""
-    if value is None:
-        return Markup('<span class="none">–</span>')
-    return Markup('<data value="{}">{}</data>').format(repr(value), _typeset(number(value, at)))
-
-
-def _among(value: float, column: Iterable[float]) -> Markup:
-    """A number, written like the others of its column."""
-    return _exact(value, places(column))
-
-
-def _span(low: float | None, high: float | None, at: Places) -> Markup:
-    if not span(low, high, at):
-        return Markup("")
-    return Markup("{} to {}").format(_exact(low, at), _exact(high, at))
-
-
-def _cell(value: float | None, interval: Sequence[float | None], at: Places = SKILL) -> Markup:
-    """A number, and beside it its 95 % interval in small print."""
-    low, high = interval
-    if not span(low, high, at):
-        return _exact(value, at)
-    return Markup("{} <small>{}</small>").format(_exact(value, at), _span(low, high, at))
-
-
-def _anything(value: Any) -> Markup:
-    """Any value of a card; numbers with the exact ones in their markup."""
-    if value is None:
-        return _exact(None)
-    if isinstance(value, float):
-        return Markup('<data value="{}">{}</data>').format(repr(value), _typeset(plain(value)))
-    if isinstance(value, Mapping):
-        return Markup(", ").join(Markup("{} {}").format(key, _anything(one)) for key, one in value.items())
-    if isinstance(value, (list, tuple)):
-        return Markup(", ").join(map(_anything, value))
-    return escape(plain(value))
-
-
-def _prose(sentence: str) -> str:
-    """A sentence whose percentages stay on one line."""
-    return sentence.replace(" %", "\N{NO-BREAK SPACE}%")
-
-
-def _typeset(written: str) -> str:
-    return written.replace("-", "−")
-
-
-def _when(made: str) -> str:
-    """An ISO 8601 time in words; what is none stays as it is."""
-    try:
-        moment = datetime.fromisoformat(made)
-    except ValueError:
-        return made
-    return f"{moment.day} {moment:%B %Y, %H:%M} {moment.tzname() or ''}".strip()
-
-
-def _picture(pictures: Mapping[str, bytes], key: str, description: str) -> Markup:
-    """An `img` that carries its file inside."""
-    if key not in pictures:
-        raise ValueError(f"the card names the picture {key!r}, which is not among the {len(pictures)} given; add it")
-    data = pictures[key]
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            kind, (width, height) = Image.MIME[opened.format or ""], opened.size
-    except (OSError, KeyError) as error:
-        raise ValueError(f"picture {key!r} of the card is not a PNG, JPEG or WebP file; give one of those") from error
-    return Markup('<img src="data:{};base64,{}" width="{}" height="{}" alt="{}">').format(
-        kind, b64encode(data).decode("ascii"), width, height, description
-    )

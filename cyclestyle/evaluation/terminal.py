@@ -49,7 +49,7 @@ def table(card: Mapping[str, Any]) -> str:
 def _random(card: Mapping[str, Any]) -> Iterator[str]:
     yield from _banner(card)
     if card.get("random"):
-        yield from _wrapped(RANDOM)
+        yield from wrapped(RANDOM)
 
 
 def _banner(card: Mapping[str, Any]) -> Iterator[str]:
@@ -59,9 +59,9 @@ def _banner(card: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _verdict(card: Mapping[str, Any]) -> Iterator[str]:
-    yield from _wrapped(card["verdict"])
+    yield from wrapped(card["verdict"])
     if counts := card.get("counts"):
-        yield from _wrapped(", ".join(f"{count:,} {what}" for what, count in counts.items()))
+        yield from wrapped(", ".join(f"{count:,} {what}" for what, count in counts.items()))
 
 
 def _measures(card: Mapping[str, Any]) -> Iterator[str]:
@@ -72,7 +72,7 @@ def _measures(card: Mapping[str, Any]) -> Iterator[str]:
     names, ours = row_names(card), of_role(card, "ours")
     floor, ceiling = of_role(card, "floor"), of_role(card, "ceiling")
     others = [row["key"] for row in card["rows"] if row["role"] == "other"]
-    head = ["", "photos", "painted", "real", "SKILL", "95 %", *(_cut(names[key], HEADING) for key in others)]
+    head = ["", "photos", "painted", "real", "SKILL", "95 %", *(cut(names[key], HEADING) for key in others)]
     rows = []
     for measure in main:
         at, intervals = places_of(measure), measure.get("skill_interval") or {}
@@ -89,7 +89,7 @@ def _measures(card: Mapping[str, Any]) -> Iterator[str]:
                 *(number(skill.get(key)) for key in others),
             ]
         )
-    lines, room = _aligned([head, *rows])
+    lines, room = aligned([head, *rows])
     yield "Skill: how much of the way from the untouched photos (0) to the real paintings (1)" + _label(card)
     yield from lines
     if any(row[4].endswith("?") for row in rows):
@@ -100,8 +100,8 @@ def _measures(card: Mapping[str, Any]) -> Iterator[str]:
 def _truth(card: Mapping[str, Any]) -> Iterator[str]:
     """Distances to the true paintings: these need no network, so they mean something with random weights too."""
     if truth := card.get("truth"):
-        yield from _wrapped(truth["sentence"])
-        lines, _ = _aligned([[_cut(row[0], NAMES), *row[1:]] for row in truth["table"]])
+        yield from wrapped(truth["sentence"])
+        lines, _ = aligned([[cut(row[0], NAMES), *row[1:]] for row in truth["table"]])
         yield from lines
 
 
@@ -112,7 +112,7 @@ def _skill(measure: Mapping[str, Any], skill: float | None, ours: str | None) ->
 
 def _elsewhere(what: str, keys: Sequence[str], names: Mapping[str, str]) -> list[str]:
     """A sentence on the columns that the width has no room for."""
-    return _wrapped(f"{what} of these is in the page: {', '.join(names[key] for key in keys)}") if keys else []
+    return wrapped(f"{what} of these is in the page: {', '.join(names[key] for key in keys)}") if keys else []
 
 
 def _content(card: Mapping[str, Any]) -> Iterator[str]:
@@ -121,7 +121,7 @@ def _content(card: Mapping[str, Any]) -> Iterator[str]:
     if not measures:
         return
     others = [key for key in names if key != ours and any(key in measure["rows"] for measure in measures)]
-    head = ["", "painted", "quartiles", "95 %", *(_cut(names[key], HEADING) for key in others)]
+    head = ["", "painted", "quartiles", "95 %", *(cut(names[key], HEADING) for key in others)]
     rows = []
     for measure in measures:
         one = measure["rows"].get(ours, {})
@@ -131,7 +131,7 @@ def _content(card: Mapping[str, Any]) -> Iterator[str]:
         spans = [span(one.get(keys[low]), one.get(keys[low + 1]), at) for low in (1, 3)]
         rows.append([_titled(measure, at), number(one.get("median"), at), *spans, *medians])
     yield "Content: how far each picture is from its own photo, medians" + _label(card)
-    lines, room = _aligned([head, *rows])
+    lines, room = aligned([head, *rows])
     yield from lines
     yield from _elsewhere("The median", others[max(room - (len(head) - len(others)), 0) :], names)
 
@@ -141,16 +141,16 @@ def _behaviour(card: Mapping[str, Any]) -> Iterator[str]:
     if found:
         yield "Behaviour" + _label(card)
     for one in sorted(found.values(), key=lambda one: not one.get("alarming")):  # alarms first
-        yield from _wrapped(f"{one['name']}: {one['sentence']}", "! " if one.get("alarming") else "  ")
+        yield from wrapped(f"{one['name']}: {one['sentence']}", "! " if one.get("alarming") else "  ")
 
 
 def _remarks(card: Mapping[str, Any]) -> Iterator[str]:
     if card.get("resolution"):
-        yield from _wrapped(card["resolution"])
+        yield from wrapped(card["resolution"])
     for note in card.get("notes", ()):
-        yield from _wrapped(f"Note: {note}")
+        yield from wrapped(f"Note: {note}")
     for one in card.get("left_out", ()):
-        yield from _wrapped(f"Left out: {one['what']}: {one['why']}")
+        yield from wrapped(f"Left out: {one['what']}: {one['why']}")
 
 
 def _label(card: Mapping[str, Any]) -> str:
@@ -159,13 +159,13 @@ def _label(card: Mapping[str, Any]) -> str:
 
 def _titled(measure: Mapping[str, Any], at: Places) -> str:
     """A measure's name, where it was taken, what its numbers are multiplied by, and an arrow to the better side."""
-    level = _cut(measure.get("level") or "", NAMES * 2 // 3)
+    level = cut(measure.get("level") or "", NAMES * 2 // 3)
     tail = f", {level}" if level else ""
     tail += at.factor + (" ↑" if measure["better"] == "higher" else " ↓")
-    return _cut(measure["name"], NAMES - _columns(tail)) + tail
+    return cut(measure["name"], NAMES - _columns(tail)) + tail
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> tuple[list[str], int]:
+def aligned(rows: Sequence[Sequence[str]]) -> tuple[list[str], int]:
     """Lines of columns two blanks apart, numbers to the right; and how many columns the width has room for."""
     widths = [max(_columns(row[index]) for row in rows) for index in range(len(rows[0]))]
     room = len(widths)
@@ -179,7 +179,7 @@ def _padded(text: str, width: int, left: bool) -> str:
     return text + blanks if left else blanks + text
 
 
-def _wrapped(text: str, lead: str = "") -> list[str]:
+def wrapped(text: str, lead: str = "") -> list[str]:
     """Lines of a sentence, the second and later ones under the first one's text."""
     # A character that takes two columns is followed by a mark while lines are broken, so that it counts twice; one
     # column is kept for a mark that falls on the next line.
@@ -188,7 +188,7 @@ def _wrapped(text: str, lead: str = "") -> list[str]:
     return [line.replace("\0", "") for line in lines]
 
 
-def _cut(text: str, width: int) -> str:
+def cut(text: str, width: int) -> str:
     """At most so many columns of a text."""
     text = _visible(text)
     if _columns(text) <= width:
