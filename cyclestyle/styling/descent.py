@@ -133,7 +133,7 @@ def lbfgs(
         before, start = asked.count, leaf.clone()
         try:
             optimizer.step(asked)
-        except _Spent:
+        except _SpentError:
             assert asked.lowest is not None  # a step begins with an evaluation, or with one that is known
             leaf.copy_(asked.lowest)
         asked.ended, asked.lowest = torch.equal(leaf, start), None
@@ -142,7 +142,7 @@ def lbfgs(
     return leaf, remembered()
 
 
-class _Spent(Exception):
+class _SpentError(Exception):
     """There are no evaluations left."""
 
 
@@ -167,7 +167,7 @@ class _Asked:
     def __call__(self) -> float:
         if self.at is None or not torch.equal(self.at, self.leaf):
             if self.count == self.most:
-                raise _Spent
+                raise _SpentError
             self.count += 1
             self.at, self.last = self.leaf.clone(), _finite(self.evaluate(self.leaf), self.count)
         size = self.last.gradient.abs().mean().item()
@@ -235,18 +235,18 @@ def lbfgsb(images: Images, evaluate: Evaluate, steps: int, seen: Seen, *, histor
     def value(flat: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal count, scale, best, least
         if count == steps:  # SciPy itself would end a line search first
-            raise _Spent
+            raise _SpentError
         here = torch.tensor(flat, dtype=images.dtype, device=images.device).view(images.shape)
         count += 1
         evaluation = _finite(evaluate(here), count)
         scale = scale or 1 / max(evaluation.gradient.abs().mean().item(), 1e-30)
         total = evaluation.total.item()
-        if total < least:
+        if total <= least:  # of values that rounding makes equal the later one
             best, least = here, total
         seen(Step(count, evaluation, here, None))
         return total * scale, (evaluation.gradient.double() * scale).flatten().cpu().numpy()
 
-    with suppress(_Spent):
+    with suppress(_SpentError):
         minimize(
             value,
             best.double().flatten().cpu().numpy(),

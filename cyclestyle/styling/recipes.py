@@ -70,8 +70,13 @@ METHODS: dict[Method, Recipe] = {
     "wasserstein": Recipe("Wasserstein-2 distance of Gaussians"),
     "mmd": Recipe("maximum mean discrepancy (Li, Wang, Liu, Hou 2017)"),
     "histogram": Recipe("Gram matrices and histograms (Wilmot, Risser, Barnes 2017)", streams=False),
-    "mrf": Recipe("nearest patches of features (Li, Wand 2016)", layers=slice(2, 4), streams=False),
-    "mdan": Recipe("a discriminator of patches of features (MDAN; Li, Wand 2016)", layers=slice(2, 3), streams=False),
+    "mrf": Recipe("nearest patches of features (Li, Wand 2016)", layers=slice(2, 4), style_weight=5.0, streams=False),
+    "mdan": Recipe(
+        "a discriminator of patches of features (MDAN; Li, Wand 2016)",
+        layers=slice(2, 3),
+        style_weight=0.05,  # hinges of logits, not a plain number as the others are
+        streams=False,
+    ),
     "swag": Recipe(
         "Gram matrices of a ResNet's features, smoothed by softmax (SWAG; Wang, Li, Vasconcelos 2021)",
         network="resnet50",

@@ -89,9 +89,13 @@ def grid(network: Extractor, taps: Sequence[str], images: Images, side: int) -> 
     stride, reach = max(one.stride for one in found.values()), max(one.reach for one in found.values())
     if side < stride:
         raise ValueError(f"tiles of {side} pixels are smaller than a position of {taps[-1]}; give at least {stride}")
-    rows, columns = (list(_spans(size, side // stride * stride, stride, reach)) for size in images.shape[-2:])
-    tiles = [Tile(one, other) for one in rows for other in columns]
     sizes = {tap: map_size(network, tap, images) for tap in taps}
+
+    def spans(axis: int) -> list[Span]:
+        filled = min(found[tap].stride * sizes[tap][axis] for tap in taps)
+        return list(_spans(images.shape[axis - 2], side // stride * stride, stride, reach, filled))
+
+    tiles = [Tile(rows, columns) for rows in spans(0) for columns in spans(1)]
     return Grid(tiles, {tap: one.stride for tap, one in found.items()}, sizes)
 
 
@@ -103,9 +107,17 @@ def map_size(network: Extractor, tap: str, images: Images) -> tuple[int, int]:
     return height, width
 
 
-def _spans(size: int, side: int, stride: int, reach: int) -> Iterator[Span]:
-    """Equal parts of an axis, but for the last; a rest that holds no position of the deepest layer joins it."""
-    starts = [start for start in range(0, size, side) if start == 0 or size - start >= stride]
+def _spans(size: int, side: int, stride: int, reach: int, filled: int) -> Iterator[Span]:
+    """Equal parts of an axis, but for the last; a rest in which some layer has no position joins it.
+
+    Args:
+        size: of the axis, in pixels.
+        side: of a tile.
+        stride: the largest of the layers.
+        reach: the largest of the layers.
+        filled: pixels that belong to a position of every layer.
+    """
+    starts = range(0, max(1, filled), side)
     for start, stop in zip(starts, [*starts[1:], size], strict=True):
         cut_start = max(0, (start - reach) // stride * stride)
         cut_stop = min(size, -(-(stop + reach) // stride) * stride)
