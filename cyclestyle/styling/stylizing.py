@@ -129,7 +129,8 @@ class _Way:
 
         def seen(step: Step) -> None:
             parts = {name: part.detach().cpu().clone() for name, part in step.evaluation.parts.items()}
-            self.first, self.last = self.first or parts, parts
+            # copied, as no two tensors of a file may be one
+            self.first, self.last = self.first or {name: part.clone() for name, part in parts.items()}, parts
             self.evaluations = self.before + step.number
             told(Moment(self.scale, step, self.evaluations, partial(self._remembered, step, images)))
 
