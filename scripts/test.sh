@@ -4,4 +4,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh scripts/requirements-dev.txt
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # the tests' tensors are tiny: threads would only wait for each other
-python -m pytest -n 2 --dist loadfile "$@" # side by side, each file in one process
+python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@" # side by side, each file in one process

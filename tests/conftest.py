@@ -21,6 +21,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 Draw = Callable[..., list[Path]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest module first: side by side with the others, it would otherwise be waited for at the end."""
+    items.sort(key=lambda item: item.path.stem != "test_reliability")
+
+
 class InThreads(Processes):
     """Stands for one of several processes; they meet as threads of this one, which need no launch."""
 
