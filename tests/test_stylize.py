@@ -13,13 +13,14 @@ from PIL import ExifTags, Image
 from test_commands import Terminal, terminal  # noqa: F401 - a fixture
 
 from cyclestyle.data.jobs import jobs_for
-from cyclestyle.images import load, save
+from cyclestyle.images import load, save, to_images
 from cyclestyle.progress import Progress
 from cyclestyle.stopping import Stopped, StopRequest
 from cyclestyle.styling.folder import REPORT, Tally, Ways, describe, steps_of, stylize_all
 from cyclestyle.styling.preparing import layers_of, prepare
 from cyclestyle.styling.recipes import METHODS, StylingSettings
 from cyclestyle.styling.unfinished import FOLDER
+from cyclestyle.styling.workshop import Order
 
 pytestmark = [
     pytest.mark.usefixtures("fresh_accelerate"),
@@ -331,3 +332,24 @@ def test_without_content_the_style_is_reached(tmp_path: Path) -> None:
         tally = stylize_all(jobs, prepared, progress)
     first, last = tally.fell[0]
     assert last < 0.01 * first
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("method", ["gatys", "wasserstein", "histogram"])
+def test_on_a_gpu_batches_and_the_processor_agree(method: str, photos: Path, styles: Path, tmp_path: Path) -> None:
+    """Gradients are compared, since the first steps of Adam follow their signs alone."""
+    asked = StylingSettings(**SMALL, method=method, target="random")
+    found = {}
+    for name in ("cuda", "cpu"):
+        workshop = prepare(asked, [styles], torch.device(name), random=True, show=False).workshop
+        images = [to_images([load(path)]) for path in sorted(photos.iterdir())]
+        orders = [Order(image, workshop.gallery.choose("random", key, dict), key) for key, image in enumerate(images)]
+        together = torch.cat(images).to(name)
+        found[name] = workshop.objective(orders, together, [{}] * 3, None)(together).gradient.cpu()
+        alone = [
+            workshop.objective([one], image.to(name), [{}], None)(image.to(name)).gradient.cpu()
+            for one, image in zip(orders, images, strict=True)
+        ]
+        assert (torch.cat(alone) - found[name]).abs().max() < 1e-4 * found[name].abs().max()
+    assert (found["cuda"] - found["cpu"]).abs().max() < 1e-3 * found["cpu"].abs().max()

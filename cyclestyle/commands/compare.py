@@ -12,7 +12,7 @@ def compare(
     *,
     photos: Path,
     paintings: Path,
-    to: Path,
+    to: Path = Path("comparison"),
     methods: Annotated[list[str] | None, Parameter(negative=())] = None,
     runs: Annotated[list[str] | None, Parameter(negative=())] = None,
     also: dict[str, Path] | None = None,

@@ -154,10 +154,12 @@ class Workshop:
         """Of the chosen paintings at each layer; of a region of theirs."""
 
         def make() -> dict[str, Moments]:
-            each = [
-                self._seen(self._painting(order, place, longest), order, side, region) for place in order.chosen.places
-            ]
-            return {tap: mix([one[tap] for one in each], order.chosen.shares) for tap in self.layers.style}
+            found, counted = dict[str, Moments](), 0.0
+            for place, share in zip(*order.chosen, strict=True):  # one in memory at a time: a mean may be of thousands
+                seen = self._seen(self._painting(order, place, longest), order, side, region)
+                found = {tap: mix([found[tap], one], [counted, share]) if found else one for tap, one in seen.items()}
+                counted += share
+            return found
 
         if self.wanted.colour != "style" or order.regions is not None:
             return make()  # it depends on the photo
