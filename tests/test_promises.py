@@ -94,6 +94,7 @@ COVERED_BY = {
     "cyclestyle.runs": "test_loop",
     "cyclestyle.settings": "test_config",
     "cyclestyle.styling.folder": "test_stylize",
+    "cyclestyle.styling.opening": "test_stylize",
     "cyclestyle.styling.preparing": "test_stylize",
     "cyclestyle.styling.recipes": "test_stylize",
     "cyclestyle.training.learner": "test_loop",

@@ -16,7 +16,8 @@ from cyclestyle.data.jobs import jobs_for
 from cyclestyle.images import load, save, to_images
 from cyclestyle.progress import Progress
 from cyclestyle.stopping import Stopped, StopRequest
-from cyclestyle.styling.folder import REPORT, Tally, Ways, describe, steps_of, stylize_all
+from cyclestyle.styling.folder import REPORT, Tally, steps_of, stylize_all
+from cyclestyle.styling.opening import Ways, describe
 from cyclestyle.styling.preparing import layers_of, prepare
 from cyclestyle.styling.recipes import METHODS, StylingSettings
 from cyclestyle.styling.unfinished import FOLDER
@@ -204,7 +205,7 @@ def test_previews_and_single_files(terminal: Terminal, photos: Path, styles: Pat
     words = ("--previews", tmp_path / "way", "--preview-every", 2, "--format", "jpg")
     terminal("stylize", photo, "--style", painting, "--to", tmp_path / "a.webp", *QUICK, *words)
     assert load(tmp_path / "a.webp").size == (SIDE, SIDE)
-    assert [path.name for path in (tmp_path / "way" / "a").iterdir()] == ["step-00002.jpg"]
+    assert [path.name for path in (tmp_path / "way" / photo.stem).iterdir()] == ["step-00002.jpg"]
 
 
 def test_photos_that_cannot_be_read_are_passed_over(
@@ -218,7 +219,7 @@ def test_photos_that_cannot_be_read_are_passed_over(
     said = terminal.fails("stylize", photos, "--style", styles, "--to", tmp_path / "to", *QUICK)
     assert said.startswith("2 of 5 photos were passed over")
     assert "broken.jpg" in said
-    assert "thin.png is 1 x 90 pixels" in said
+    assert "thin.png is made at 1 x 90 pixels" in said
     assert len(pixels(tmp_path / "to")) == 3
 
 
@@ -231,6 +232,9 @@ def test_photos_that_cannot_be_read_are_passed_over(
         (["--target", "mean", "--colour", "matched"], "needs one painting per photo"),
         (["--method", "mdan", "--optimizer", "lbfgs"], "only adam can follow"),
         (["--mix", "1", "2"], "--mix 1, 2 for 1 --style"),
+        (["--mix", "1"], "--mix weighs paintings, and --target nearest takes one"),
+        (["--style-taps", ","], "no layer is named"),
+        (["--style-scale", "nan"], "style_scale = 'nan': should be a finite number"),
         (["--method", "mrf", "--tile", "64"], "mrf looks at whole pictures"),
         (["--style-mask", "mask.png"], "--style-mask goes with --mask"),
         (["--mask", "nowhere.png"], "no such mask"),
@@ -277,6 +281,66 @@ def test_masks_of_another_size_and_styles_too_small_are_told(
     (tmp_path / "no.png").write_bytes(b"")
     assert "no.png" in terminal.fails(*words, "--style", tmp_path / "no.png")
     assert not (tmp_path / "to.png").exists()
+
+
+def test_nothing_that_is_read_is_written_over(
+    terminal: Terminal,  # noqa: F811
+    photos: Path,
+    styles: Path,
+    tmp_path: Path,
+) -> None:
+    Image.new("L", (SIDE, SIDE), 255).save(tmp_path / "sky.png")
+    before = {path: path.read_bytes() for path in (*styles.iterdir(), tmp_path / "sky.png")}
+    photo = sorted(photos.iterdir())[0]
+    said = terminal.fails("stylize", photos, "--style", styles, "--to", styles, *QUICK)
+    assert "is read as a style or a mask, and would be replaced" in said
+    words = ("--to", tmp_path / "sky.png", "--mask", tmp_path / "sky.png")
+    assert "would be replaced" in terminal.fails("stylize", photo, "--style", styles, *words, *QUICK)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_photo_that_cannot_be_made_does_not_keep_the_others_from_it(
+    terminal: Terminal,  # noqa: F811
+    photos: Path,
+    styles: Path,
+    tmp_path: Path,
+) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    first, second, third = (path.stem for path in sorted(photos.iterdir()))
+    Image.new("L", (SIDE, SIDE), 255).save(masks / f"{first}.png")
+    Image.new("L", (SIDE, SIDE), 0).save(masks / f"{second}.png")
+    (photos / "sub").mkdir()
+    Image.new("RGB", (SIDE, SIDE), "teal").save(photos / "sub" / f"{first}.png")
+    words = ("--style", styles, "--to", tmp_path / "to", "--mask", masks, "--previews", tmp_path / "way")
+    said = terminal.fails("stylize", photos, *words, "--preview-every", 3, *QUICK)
+    assert said.startswith("3 of 4 photos were passed over")
+    assert f"{second}.png is black: nothing of" in said
+    assert f"has no mask: there is no {masks / third}.png" in said
+    assert f"there is no {masks / 'sub' / first}.png" in said
+    assert [path.stem for path in (tmp_path / "to").rglob("*.png")] == [first]
+    assert [path.as_posix() for path in (tmp_path / "way").rglob("*.jpg")] == [f"{tmp_path}/way/{first}/step-00003.jpg"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_names_may_hold_bytes_that_are_no_text(photos: Path, styles: Path, tmp_path: Path) -> None:
+    odd = os.fsdecode(b"caf\xe9.png")
+    try:
+        sorted(photos.iterdir())[0].rename(photos / odd)
+    except OSError:
+        pytest.skip("this file system takes text alone")
+    assert make(photos, styles, tmp_path / "to").painted == 3
+    lines = (tmp_path / "to" / REPORT).read_text().splitlines()
+    assert len([json.loads(line) for line in lines]) == 3
+
+
+def test_a_picture_tells_what_was_left_open_too(photos: Path, styles: Path, tmp_path: Path) -> None:
+    make(photos, styles, tmp_path / "to")
+    with Image.open(next((tmp_path / "to").glob("*.png"))) as picture:
+        told = json.loads(picture.getexif()[ExifTags.Base.ImageDescription])["stylize"]
+    assert told["network"] == "vgg19"
+    assert told["style_weight"] == METHODS["gatys"].style_weight
+    assert told["content_taps"] == ["relu2_1"]
 
 
 def test_a_mix_is_weighted_by_its_shares(styles: Path, photos: Path) -> None:

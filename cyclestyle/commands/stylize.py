@@ -69,18 +69,20 @@ def stylize(
         from cyclestyle.data.jobs import jobs_for
         from cyclestyle.processes import Processes
         from cyclestyle.progress import Progress
-        from cyclestyle.styling.folder import Ways, steps_of, stylize_all
+        from cyclestyle.styling.folder import steps_of, stylize_all
+        from cyclestyle.styling.opening import Ways, require_apart
         from cyclestyle.styling.preparing import prepare
 
         wanted = settings or StylingSettings()
         jobs = jobs_for(photos, to, f".{format}")
         processes = Processes.join()
         with processes.all_or_none():
-            ways = Ways(processes.batch(batch), tile, mask, style_mask, previews, preview_every)
+            ways = Ways(processes.batch(batch), tile, photos, mask, style_mask, previews, preview_every)
             ways.check(wanted, photos, style)
             prepared = prepare(
                 wanted, style, processes.device, weights=weights, random=random_weights, shares=mix, show=processes.main
             )
+            require_apart(jobs, prepared, ways)
         share = processes.share(jobs)
         with Progress("stylizing", len(share) * steps_of(prepared), unit="steps", show=processes.main) as progress:
             for note in prepared.notes:

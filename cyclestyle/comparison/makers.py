@@ -151,7 +151,8 @@ def styling_settings(method: Method, materials: Materials) -> Any:
 
 def _styling(method: Method, materials: Materials, device: torch.device) -> Maker:
     """A method that optimises every picture."""
-    from cyclestyle.styling.folder import Ways, steps_of, stylize_all
+    from cyclestyle.styling.folder import steps_of, stylize_all
+    from cyclestyle.styling.opening import Ways
     from cyclestyle.styling.preparing import prepare
 
     settings = styling_settings(method, materials)

@@ -53,6 +53,8 @@ def prepare(
     """
     paths, of_each = _paintings(styles, shares)
     wanted = _with_target(wanted, len(paths))
+    if shares is not None and wanted.target not in {"mean", "random"}:
+        raise ValueError(f"--mix weighs paintings, and --target {wanted.target} takes one; add --target mean")
     network = _network(wanted, weights, random).to(device)
     layers, notes = layers_of(network, wanted)
     if random:

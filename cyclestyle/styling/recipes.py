@@ -10,7 +10,6 @@ from cyclopts import Parameter
 from pydantic import (
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     field_validator,
@@ -144,7 +143,7 @@ class StylingSettings(Section):
     colour: Colour = "style"
     """style: as it comes. luminance: the photo's colours, the style's brightness. matched: the style is first given
     the photo's palette."""
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Of whatever is drawn."""
 
     @field_validator("style_taps", "content_taps", mode="before")
@@ -152,7 +151,10 @@ class StylingSettings(Section):
     def _with_commas(cls, taps: object) -> object:
         """relu1_1,relu2_1 is two."""
         if isinstance(taps, (list, tuple)) and all(isinstance(tap, str) for tap in taps):
-            return tuple(part for tap in taps for part in tap.split(",") if part)
+            named = tuple(part for tap in taps for part in tap.split(",") if part)
+            if not named:
+                raise ValueError("no layer is named; leave it out for the usual ones")
+            return named
         return taps
 
     @model_validator(mode="after")

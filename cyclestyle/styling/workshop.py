@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cyclestyle.images import Images, luminance, to_images
+from cyclestyle.images import LARGEST, Images, luminance, to_images
 from cyclestyle.networks.extractors import Extractor
 from cyclestyle.styling.colour_control import match_colours, match_luminance
 from cyclestyle.styling.gallery import Chosen, Described, Gallery
@@ -129,7 +129,7 @@ class Workshop:
 
     def _longest(self, photos: Images) -> int:
         """Of a painting's sides, for photos of this size."""
-        return max(1, round(max(photos.shape[-2:]) * self.wanted.style_scale))
+        return max(1, round(min(max(photos.shape[-2:]) * self.wanted.style_scale, LARGEST)))
 
     def _moment_terms(
         self, orders: Sequence[Order], photos: Images, longest: int, side: int | None
