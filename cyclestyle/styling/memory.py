@@ -48,8 +48,9 @@ def estimate(workshop: Workshop, pictures: int, size: tuple[int, int], side: int
             max(tile.columns.cut_stop - tile.columns.cut_start for tile in cover.tiles),
         )
     values = _values(network, taps, size)
-    targets = 4 * sum(values[tap] for tap in workshop.layers.content if tap in values)
-    own = {"adam": 6, "lbfgs": 2 * wanted.history + 8, "lbfgsb": 4 * wanted.history + 20}[wanted.optimizer]
+    targets = 4 * sum(values[tap] for tap in workshop.layers.content) if wanted.content_weight else 0
+    # SciPy takes float64, and makes a Python object of every bound
+    own = {"adam": 6, "lbfgs": 2 * wanted.history + 8, "lbfgsb": 4 * wanted.history + 80}[wanted.optimizer]
     return pictures * (way_back(network, taps, extent) + targets + own * picture)
 
 
@@ -59,13 +60,10 @@ def way_back(network: Extractor, taps: Sequence[str], size: tuple[int, int]) -> 
     Found by sending a picture without content through: every layer says what it would keep.
     """
     kept: dict[int, int] = {}
-    largest = 0
 
     def keep(tensor: Tensor) -> Tensor:
-        nonlocal largest
         storage = tensor.untyped_storage()
         kept[storage._cdata] = storage.nbytes()
-        largest = max(largest, storage.nbytes())
         return tensor
 
     weights = {name: tensor.detach() for name, tensor in (*network.named_parameters(), *network.named_buffers())}
@@ -75,7 +73,8 @@ def way_back(network: Extractor, taps: Sequence[str], size: tuple[int, int]) -> 
         found = functional_call(network, weightless, (picture, taps))
     own = {tensor.untyped_storage()._cdata for tensor in weightless.values()}
     features = sum(4 * tensor.numel() for tensor in found.values())
-    return sum(size for place, size in kept.items() if place not in own) + features + PASSING * largest
+    maps = [size for place, size in kept.items() if place not in own]
+    return sum(maps) + features + PASSING * max(maps)
 
 
 def _values(network: Extractor, taps: Sequence[str], size: tuple[int, int]) -> dict[str, int]:

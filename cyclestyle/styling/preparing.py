@@ -148,7 +148,13 @@ def _look(workshop: Workshop, show: bool) -> list[str]:
                 )
             digests.append(sha256(path))
             if describing:
-                for tap, rows in workshop.describe(to_images([scaled(picture, CHOSEN_AT)])).items():
+                small = scaled(picture, CHOSEN_AT)
+                if min(small.size) < least:
+                    raise ValueError(
+                        f"{path} is {small.width} x {small.height} pixels where the nearest is sought, and these "
+                        f"layers need {least} on each side; leave it out, or give --target random"
+                    )
+                for tap, rows in workshop.describe(to_images([small])).items():
                     found.setdefault(tap, []).append(rows)
             progress.advance()
     if describing:

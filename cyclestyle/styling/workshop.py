@@ -77,7 +77,10 @@ class Workshop:
         if self.wanted.method != "mdan":
             return {}
         channels = self.network.channels
-        return {tap: Judge(channels[tap], 1, order.key, device=self.device) for tap in self.layers.style}
+        return {
+            tap: Judge(channels[tap], 1, (order.key + self.wanted.seed) % 2**63, device=self.device)
+            for tap in self.layers.style
+        }
 
     def objective(
         self, orders: Sequence[Order], photos: Images, judges: Sequence[dict[str, Judge]], side: int | None
