@@ -145,9 +145,10 @@ def test_free_memory_is_some() -> None:
 # --- measuring ----------------------------------------------------------------------------------------------------
 
 MEASURED = """
-import resource, sys, torch
+import sys, torch
 from pathlib import Path
 from PIL import Image
+from cyclestyle.comparison.cost import peak_memory as peak
 from cyclestyle.networks.extractors import random_network
 from cyclestyle.styling.gallery import Chosen, Gallery
 from cyclestyle.styling.memory import estimate
@@ -160,9 +161,6 @@ torch.set_num_threads(1)
 Image.effect_noise((300, 200), 50).convert("RGB").save(folder / "a.png")
 network = random_network("vgg19", deepest="relu2_1")
 layers = Layers(("relu1_1", "relu2_1"), ("relu2_1",))
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 def made(height, width, side):
     wanted = StylingSettings(optimizer=optimizer, steps=3, history=3, style_scale=64 / max(height, width))

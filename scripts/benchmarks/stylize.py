@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from statistics import median
 
 import torch
 
+from cyclestyle.comparison.cost import peak_memory
 from cyclestyle.images import Images, load, to_images
 from cyclestyle.styling.descent import Step, adam
 from cyclestyle.styling.gallery import Chosen, scaled
@@ -82,10 +82,10 @@ def peak(arguments: argparse.Namespace, tile: int) -> dict[str, float]:
     workshop = workshop_for(arguments)
     images = photo(arguments, 1536, square=True).to(DEVICE)
     told = estimate(workshop, 1, (1536, 1536), tile or None)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    before = peak_memory()
     objective = workshop.objective([order(images)], images, [{}], tile or None)
     found = whole_or_tiled(objective, tile or None, images)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    after = peak_memory()
     torch.save(found.gradient, arguments.keep / f"{tile}.pt")
     if DEVICE.type == "cuda":
         before, after = 0, torch.cuda.max_memory_allocated()
