@@ -184,7 +184,8 @@ def test_judges_learn_a_step_each_time_and_their_own_picture_alone() -> None:
 
 
 def test_pixel_terms_are_those_that_have_a_weight() -> None:
-    assert pixel_terms(asked()) == []
+    assert [term.name for term in pixel_terms(asked())] == ["variation"]
+    assert pixel_terms(asked(variation_weight=0.0)) == []
     terms = pixel_terms(asked(variation_weight=2.0, variation="absolute", range_weight=3.0))
     assert [(term.name, term.weight) for term in terms] == [("variation", 2.0), ("range", 3.0)]
     steps = torch.tensor([0.0, 1.0, 0.0, 1.0]).expand(1, 3, 4, 4)
@@ -231,7 +232,7 @@ def test_every_method_descends(method: Method, others: dict[str, Any], draw: Any
         network, layers = random_network("resnet18", deepest="layer1.0"), Layers(("relu1", "layer1.0"), ("layer1.0",))
     else:
         network, layers = random_network("vgg19", deepest="relu2_1"), BOTH
-    wanted = asked(method, network=network.kind, **others)
+    wanted = asked(method, network=network.kind, variation_weight=0.0, **others)
     (painting,) = draw(tmp_path, 1, size=(44, 40), seed=3)
     workshop = Workshop(wanted, network, layers, Gallery([painting], [1.0]), torch.device("cpu"))
     photo = noise(1, 3, 40, 44, seed=5, dtype=torch.float32)

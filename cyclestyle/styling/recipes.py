@@ -109,8 +109,8 @@ class StylingSettings(Section):
     """Of the photo's features; 0 leaves it to the start."""
     style_weight: NonNegativeFloat | None = None
     """Of the style."""
-    variation_weight: NonNegativeFloat = 0.0
-    """Of total variation: smooths."""
+    variation_weight: NonNegativeFloat = 1.0
+    """Of total variation: takes off specks; 0 leaves them."""
     variation: VariationKind = "squared"
     """Which form of total variation."""
     range_weight: NonNegativeFloat = 0.0

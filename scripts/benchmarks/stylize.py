@@ -61,7 +61,7 @@ def descents(arguments: argparse.Namespace) -> list[str]:
         "|---|---:|---:|---:|---:|",
     ]
     for optimizer in ("lbfgs", "lbfgsb", "adam"):
-        workshop = workshop_for(arguments, optimizer=optimizer, content_weight=0.0, steps=300)
+        workshop = workshop_for(arguments, optimizer=optimizer, content_weight=0.0, variation_weight=0.0, steps=300)
         curve: dict[int, float] = {}
 
         def told(moment: Moment, curve: dict[int, float] = curve) -> None:
