@@ -4,7 +4,9 @@ Paintings here are drawn pictures in other colours; so colour transfer is a good
 """
 
 import json
+import multiprocessing
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,16 +21,19 @@ from conftest import Draw
 from PIL import Image, ImageFilter
 
 from cyclestyle.comparison import comparing, making
-from cyclestyle.comparison.comparing import Wanted, choose_photos, compare_all
+from cyclestyle.comparison.comparing import Wanted, choose_photos, compare_all, jobs_of
 from cyclestyle.comparison.cost import Cost, here, peak_memory, read_cost, write_cost
 from cyclestyle.comparison.makers import Maker, Materials, open_maker
 from cyclestyle.comparison.making import keep_only, make
 from cyclestyle.comparison.methods import Method, choose
+from cyclestyle.comparison.notes import notes_of, unsaid
 from cyclestyle.comparison.summary import table
+from cyclestyle.comparison.together import gather_all
 from cyclestyle.config import GeneratorSettings
 from cyclestyle.data.jobs import Job
 from cyclestyle.evaluation import asking, measures
 from cyclestyle.evaluation.eyes import Eyes
+from cyclestyle.evaluation.measuring import Folders
 from cyclestyle.images import list_pictures, load, to_images
 from cyclestyle.networks.generator import build_generator
 from cyclestyle.networks.lpips import random_lpips
@@ -78,15 +83,15 @@ def world(tmp_path_factory: pytest.TempPathFactory, draw: Draw) -> World:
 
 @pytest.fixture(scope="module", autouse=True)
 def _quickly() -> Iterator[None]:
-    """A shallower network and fewer draws than people get."""
+    """A shallower network and fewer draws than people get: one layer, of which there are columns of every kind."""
 
     def small(asked: Any, device: torch.device) -> Eyes:
-        return Eyes(random_vgg(0, "relu2_1"), None, random_lpips(0), torch.device("cpu"))
+        return Eyes(random_vgg(0, "relu1_2"), None, random_lpips(0), torch.device("cpu"))
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (asking, comparing):
             patch.setattr(module, "open_eyes", small)
-        patch.setattr(measures, "DRAWS", 3)
+        patch.setattr(measures, "DRAWS", 2)
         patch.setattr(measures, "SPLITS", 5)
         yield
 
@@ -101,7 +106,8 @@ def told(world: World) -> dict[str, Any]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(making, "_in_a_process", apart)
-        return compare_all(world.wanted("reinhard", "photo", run=True, given=True), Processes.join())
+        wanted = world.wanted("reinhard", "photo", run=True, given=True, truth=world.given)
+        return compare_all(wanted, Processes.join())
 
 
 def names(told: dict[str, Any]) -> list[str]:
@@ -119,6 +125,7 @@ def test_every_method_has_its_pictures_its_card_and_its_place(world: World, told
         made = list_pictures(to / "methods" / name)
         assert [path.stem for path in made] == [path.stem for path in list_pictures(world.photos)]
         card = json.loads((to / "cards" / name / "card.json").read_text())
+        assert told["provenance"]["sets"][name].startswith(str(to / "methods" / name))
         assert card["counts"]["painted"] == COUNT
         assert (to / next(one["card"] for one in told["methods"] if one["name"] == name)).exists()
     assert json.loads((to / "comparison.json").read_text()) == json.loads(json.dumps(told))
@@ -208,10 +215,7 @@ def test_colour_transfer_gives_each_photo_the_colours_of_all_paintings(world: Wo
     assert found.mean.tolist() == pytest.approx(maker.settings["mean"], abs=0.05)  # but for what leaves the range
 
 
-def test_the_truth_is_reached_by_those_who_paint_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "_in_a_process", making._make)
-    wanted = world.wanted("reinhard", to="true", given=True, truth=world.given)
-    told = compare_all(wanted, Processes.join())
+def test_the_truth_is_reached_by_those_who_paint_it(told: dict[str, Any]) -> None:
     assert column(told, "truth/ssim")["best"] == ["given"]
     assert column(told, "truth/ciede2000")["cells"]["given"]["value"] == 0
     assert any(one["axis"] == "Truth" and "given" in one["sentence"] for one in told["sentences"])
@@ -224,6 +228,25 @@ def test_one_photo_is_compared_too(world: World) -> None:
     assert column(told, "ssim")["best"] == ["given"]
     assert not column(told, "ssim")["certain"]  # there is no other
     assert "given" in table(told)
+
+
+def test_a_broken_photo_is_told_of_once(world: World) -> None:
+    photos = Path(shutil.copytree(world.photos, world.place / "with a broken one"))
+    (photos / "broken.jpg").write_bytes(next(world.photos.iterdir()).read_bytes()[:200])
+    wanted = world.wanted("photo", "reinhard", to="broken", run=True, photos=photos)
+    folders = {method.name: wanted.to / "methods" / method.name for method in wanted.methods}
+    said = []
+    for method in wanted.methods:
+        folders[method.name].mkdir(parents=True)
+        way = make if method.kind == "photo" else making._make
+        said += way(method, wanted.materials, jobs_of(method, list_pictures(photos), wanted), folders[method.name])
+    assert sum("broken.jpg" in sentence for sentence in said) == 2  # each method that makes something says so
+    around = Folders(Path(), photos, world.paintings, None, {}, None)
+    gathered = gather_all(folders, around, Processes.join(), side=None, jpeg=None, seed=0)
+    told = [*notes_of(gathered), *unsaid(said, gathered.sets.photos)]
+    (note,) = (note for note in told if "cannot be read" in note or "broken" in note)
+    assert note.startswith("1 of the photos cannot be read and are left out")
+    assert note.count("broken.jpg") == 1
 
 
 # What is refused, before anything is made.
@@ -273,7 +296,13 @@ def test_photos_are_taken_from_all_over_the_folder(world: World) -> None:
 # The process of a method.
 
 
-def test_a_process_that_refuses_says_so_with_the_name_of_its_method(world: World, tmp_path: Path) -> None:
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the system knows no fork")
+def test_a_process_that_refuses_says_so_with_the_name_of_its_method(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fork, since it imports nothing anew; that a fresh process starts too is shown by `told`."""
+    fork = multiprocessing.get_context("fork")
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: fork)
     gone = Method("gone", "run", tmp_path / "nowhere")
     with pytest.raises(ValueError, match="gone: no such run or painter"):
         make(gone, Materials(world.paintings), [Job(world.photos, tmp_path / "made" / "x.png")], tmp_path / "made")

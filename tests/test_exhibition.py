@@ -148,8 +148,101 @@ def test_content_goes_to_the_right_and_style_upwards() -> None:
         assert at["monet"].y < at["gatys-nearest"].y < at["reinhard"].y < at["photo"].y
         assert all(one.front for one in plot.points)
         assert at["photo"].y == plot.photos
-    assert found.across == "content kept: 1 − LPIPS →"
-    assert "KID-768" in found.up
+    assert found.across == "keeps more of the photo (1 − LPIPS) →"
+    assert found.up == "↑ nearer to the paintings (skill by KID-768)"
+
+
+def without(told: dict[str, Any], *parts: str, key: str = "kid/x") -> dict[str, Any]:
+    """A comparison without some of the numbers of one column."""
+    for one in told["columns"]:
+        if one["key"] == key:
+            for found in one["cells"].values():
+                found.update(dict.fromkeys(parts))
+    return told
+
+
+SKILL = ("skill", "skill_low", "skill_high")
+
+
+def test_the_drawing_is_of_the_headlines_distance_and_of_no_other() -> None:
+    told = without(sample(), *SKILL)
+    frechet = copy.deepcopy(sample()["columns"][1]) | {"key": "fid_equal/x", "title": "FID-768, 12 v 12"}
+    told["columns"].insert(1, frechet)
+    found = drawing(told)
+    assert found is not None
+    assert found.up == "↑ nearer to the paintings (KID-768 × 10³)"
+    assert "there is no skill" in found.explained
+    plot = found.plots["wide"]
+    at = {one.point.name: one for one in plot.points}
+    assert at["monet"].y < at["gatys-nearest"].y < at["reinhard"].y < at["photo"].y  # near is above
+    texts = [tick.text for tick in sorted(plot.y_ticks, key=lambda tick: tick.at)]
+    assert texts == sorted(texts)  # plain distances, that grow downwards
+    assert not any("−" in text for text in texts)
+    del told["columns"][2]
+    assert drawing(told) is None  # the Frechet distance does not stand in for it
+    told["columns"][0]["cells"] = {}
+    assert drawing(sample() | {"columns": [told["columns"][0]]}) is None
+
+
+def test_without_a_skill_the_lines_are_the_distances_of_photos_and_paintings() -> None:
+    told = without(sample(), *SKILL)
+    told["columns"][1]["cells"]["photos"] = told["columns"][1]["cells"]["photo"]
+    told["columns"][1]["cells"]["real"] = cell(1.5)
+    found = drawing(told)
+    assert found is not None
+    plot = found.plots["wide"]
+    at = {one.point.name: one for one in plot.points}
+    assert plot.photos == at["photo"].y
+    assert plot.paintings is not None
+    assert at["monet"].y < plot.paintings < at["gatys-nearest"].y
+
+
+def test_crosses_are_spoken_of_where_there_are_some() -> None:
+    told, spoken = sample(), "Thin crosses are"
+    assert spoken in " ".join(Parsed(html_of(told)).said().split())
+    without(told, "skill_low", "skill_high")
+    without(told, "low", "high", key="lpips")
+    html = html_of(told)
+    assert 'class="spread"' not in html
+    assert spoken not in html
+
+
+def style(level: str) -> dict[str, Any]:
+    return column("mmd_mean_std/relu3_1", "style", "means and deviations", {"monet": cell(1.0, 0.5)}, [], level=level)
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [("Inception-768", "by another network"), ("VGG-19 relu3_1", "by the same network"), (None, "advantage here.")],
+)
+def test_another_network_is_spoken_of_where_there_is_one(sets: str | None, said: str) -> None:
+    told = sample()
+    told["columns"].append(style("VGG-19 relu3_1"))
+    if sets is None:
+        del told["columns"][1]
+    else:
+        told["columns"][1]["level"] = sets
+    text = Parsed(html_of(told)).said()
+    assert said in text
+    assert sum(words in text for words in ("by another network", "by the same network")) == (sets is not None)
+
+
+def test_names_in_sentences_are_explained_to_somebody_who_has_never_heard_of_them() -> None:
+    text = Parsed(html_of(sample())).said()
+    for words in ("KID-768 How far one whole set", "LPIPS How different two pictures look", "reinhard Told of it."):
+        assert words in text
+    assert "of the way 0% is where" not in text  # no sentence speaks of it
+    told = sample()
+    told["sentences"][0]["sentence"] = "44% of the way from the photos"
+    assert "of the way 0% is where" in Parsed(html_of(told)).said()
+
+
+def test_an_interval_of_no_width_is_not_written() -> None:
+    told = sample()
+    told["columns"][0]["cells"]["photo"] |= {"low": 0.0, "high": 0.0}
+    html = html_of(told)
+    assert "0.00 to 0.00" not in re.sub("<.*?>", "", html)
+    assert "0.204 to 0.234" in re.sub("<.*?>", "", html)
 
 
 def test_there_is_no_drawing_without_skill_and_the_page_stands_all_the_same() -> None:

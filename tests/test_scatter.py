@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from cyclestyle.comparison.scatter import FONT, LETTER, Point, front, plot, ticks
+from cyclestyle.comparison.scatter import FONT, LETTER, Point, front, plot, ticks, width_of
 
 NAMES = ("photo", "reinhard", "gatys-nearest", "gatys-random", "gatys-mean", "wasserstein-nearest", "mmd-random")
 NAMES = (*NAMES, "histogram-mean", "monet-128", "rough-128")
@@ -47,6 +47,16 @@ def test_more_content_is_farther_right_and_more_style_farther_up() -> None:
     assert a.y > b.y  # pixels count from the top
     assert found.photos is not None  # skill 0 is always shown
     assert found.photos > a.y
+
+
+def test_a_label_is_held_at_the_end_that_is_next_to_its_point() -> None:
+    found = plot([Point("alone", 0.0, 0.0), Point("far away", 1.0, 1.0)], 720, 440)
+    for one in found.points:
+        label = one.label
+        held = {"start": label.box.left, "middle": (label.box.left + label.box.right) / 2, "end": label.box.right}
+        assert label.x == pytest.approx(held[label.anchor], abs=0.06)
+        assert min(abs(one.x - end) for end in label.box[::2]) > abs(one.x - label.x) - 0.06 or label.anchor == "middle"
+    assert width_of("mmmm", bold=True) > width_of("mmmm", bold=False) > width_of("iiii", bold=False)
 
 
 def test_intervals_are_cut_at_the_frame() -> None:

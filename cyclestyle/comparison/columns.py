@@ -12,6 +12,17 @@ from cyclestyle.evaluation.measures import PHOTOS, REAL, Measure
 CONTENT, SETS, STYLE, BEHAVIOUR, TRUTH, COST = "content", "sets", "style", "behaviour", "truth", "cost"
 Pairs = Iterable[tuple[str, str]]
 
+STYLED, TEXTURED, COLOURED = "mmd_mean_std/", "mmd_texture/", "palette"
+"""Beginnings of the keys by which style, texture and colour are judged."""
+
+
+def the_distance(keys: Iterable[str]) -> str | None:
+    """Of the columns' keys, THE distance to the paintings: by it sentences, headline and drawing judge nearness.
+
+    The kernel distance at the deepest level, since it has intervals; it stands before those at other levels.
+    """
+    return next((key for key in keys if key.startswith("kid/")), None)
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -117,7 +128,7 @@ def _over_layers(measures: Sequence[Measure], competing: Sequence[str]) -> list[
 TITLES = {
     "lpips": ("LPIPS", "Perceptual distance to the photo (Zhang et al. 2018): lower keeps more of it."),
     "ssim": ("SSIM", "Structural similarity of brightness to the photo (Wang et al. 2004); 1 is the same."),
-    "content": ("features", "How far features moved, against their size: |φ(y) − φ(x)|² / |φ(x)|²."),
+    "content": ("features", "How far a network's features moved, as a share of their size: |φ(y) − φ(x)|² / |φ(x)|²."),
     "structure": ("self-similarity", "How differently positions resemble one another; nearly blind to style as such."),
     "truth/psnr": ("PSNR", "Peak signal-to-noise ratio against the true painting, in decibels."),
     "truth/ssim": ("SSIM", "Structural similarity to the true painting; 1 is the same."),
@@ -143,16 +154,20 @@ def between_pictures(distances: Sequence[Distance], group: str, competing: Seque
 
 HABITS = {
     "diversity": (
-        "variety",
+        "diversity",
         "ratio",
         "How much the pictures differ from one another; 1: as much as their photos.",
     ),
-    "copying": ("copies", "suspicious", "Share of the pictures that lie suspiciously near to a training painting."),
-    "checkerboard": ("grid", "amplitude", "Strength of a periodic grid that the photos do not hold; 0 is none."),
-    "inversion": ("inverted", "brightness", "Share of the pictures whose brightness is turned round."),
-    "deception": ("deceives", "deceived", "Share taken for paintings by a small classifier, trained on the spot."),
+    "copying": ("copying", "suspicious", "Share of the pictures that lie suspiciously near to a training painting."),
+    "checkerboard": (
+        "checkerboard",
+        "amplitude",
+        "Strength of a grid that the photos do not hold; 0 is none.",
+    ),
+    "inversion": ("inversion", "brightness", "Share of the pictures whose brightness is turned round."),
+    "deception": ("deception", "deceived", "Share taken for paintings by a small classifier, trained on the spot."),
 }
-"""Of the cards' behaviours: title, which number, and what it says."""
+"""Of the cards' behaviours: title, the same word as there; which number; and what it says."""
 
 
 def behaviours(cards: Mapping[str, Mapping[str, Any]]) -> list[Column]:

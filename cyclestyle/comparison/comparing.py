@@ -19,9 +19,10 @@ from cyclestyle.comparison.columns import (
 )
 from cyclestyle.comparison.cost import Cost, read_cost
 from cyclestyle.comparison.exhibition import exhibition
-from cyclestyle.comparison.makers import Materials, styling_settings
+from cyclestyle.comparison.makers import Materials, styling_settings, told_of
 from cyclestyle.comparison.making import make
-from cyclestyle.comparison.methods import LEARNS, TOLD, Method
+from cyclestyle.comparison.methods import LEARNS, Method
+from cyclestyle.comparison.notes import notes_of, unsaid
 from cyclestyle.comparison.together import Found, Gathered, against_truth, gather_all, measure_all, small_pictures
 from cyclestyle.comparison.winners import headline, sentences
 from cyclestyle.data.jobs import Job
@@ -213,6 +214,7 @@ def _told(
     counts = {"photos": len(gathered.sets.photos.items), "paintings": len(gathered.sets.paintings.items)}
     if gathered.sets.held_out is not None:
         counts["held-out paintings"] = len(gathered.sets.held_out.items)
+    traced, names = provenance(gathered.sets, gathered.terms, eyes), {key: name for name, key in gathered.keys.items()}
     return {
         "format": FORMAT,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -223,9 +225,9 @@ def _told(
         "methods": [_method(method, spent[method.name], cards[method.name]) for method in wanted.methods],
         "competing": list(competing),
         "columns": [asdict(column) for column in columns],
-        "notes": [*gathered.notes, *notes],
+        "notes": [*notes_of(gathered), *unsaid(notes, gathered.sets.photos)],
         "left_out": [*({"what": what, "why": why} for what, why in found.left_out), *missing(eyes)],
-        "provenance": provenance(gathered.sets, gathered.terms, eyes),
+        "provenance": traced | {"sets": {names.get(key, key): one for key, one in traced["sets"].items()}},
     }
 
 
@@ -234,7 +236,7 @@ def _method(method: Method, cost: Cost | None, card: Mapping[str, Any]) -> dict[
     return {
         "name": method.name,
         "kind": method.kind,
-        "told": TOLD[method.kind],
+        "told": told_of(method),
         "learns": LEARNS[method.kind],
         "card": f"cards/{method.name}/card.html",
         "verdict": card.get("verdict", ""),

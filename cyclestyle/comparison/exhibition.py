@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from cyclestyle.comparison.columns import BEHAVIOUR, CONTENT, COST, SETS, STYLE, TRUTH
-from cyclestyle.comparison.scatter import Plot, Point, plot
-from cyclestyle.comparison.winners import seconds
+from cyclestyle.comparison.columns import BEHAVIOUR, CONTENT, COST, SETS, STYLE, TRUTH, the_distance
+from cyclestyle.comparison.scatter import SKILLS, Ends, Plot, Point, plot
+from cyclestyle.comparison.winners import meanings, seconds
 from cyclestyle.evaluation.measures import NAMES, PHOTOS, REAL
 from cyclestyle.evaluation.typesetting import exact, from_to, pages, picture, typeset
 from cyclestyle.evaluation.wording import RANDOM, RANDOM_TITLE, SKILL, places
@@ -27,10 +27,12 @@ GROUPS = {
     ),
     STYLE: (
         "Style, texture, colour",
-        "The same in statistics of feature maps. Methods that optimise just these statistics have an advantage here; "
-        "the distances above are seen by another network.",
+        "The same in statistics of feature maps, and of colours.",
     ),
-    BEHAVIOUR: ("What may be wrong", "Habits of each method, from its own card; what is alarming is marked."),
+    BEHAVIOUR: (
+        "What may be wrong",
+        "Habits of each method, from its own card; what is alarming is marked.",
+    ),
     TRUTH: ("Distance to the truth", "How near each picture is to its true painting, which is known here; medians."),
     COST: (
         "Cost",
@@ -40,6 +42,19 @@ GROUPS = {
 }
 SIZES = {"wide": (720.0, 440.0), "narrow": (356.0, 420.0)}
 """Pixels of the drawing, laid out for two widths of a page."""
+
+ALONG = "Farther right keeps more of the photo, farther up is nearer to the paintings."
+SKILLED = (
+    "Skill is the share of the way: the untouched photos stand at 0, real paintings at 1, and below 0 is farther off."
+)
+UNSKILLED = (
+    "By this distance the photos cannot be told to be farther from the paintings than these are from one another, so "
+    "there is no skill: the distance itself is drawn."
+)
+FEW = "There are too few paintings for a skill: the distance itself is drawn."
+FRONT = "The line joins those that no other one beats in both at once."
+CROSSES = "Thin crosses are 95\xa0% intervals."
+"""Of the drawing, as it is read."""
 
 
 class Entry(NamedTuple):
@@ -80,6 +95,7 @@ class Drawing(NamedTuple):
     plots: dict[str, Plot]
     across: str
     up: str
+    explained: str
 
 
 def exhibition(told: Mapping[str, Any], pictures: Mapping[str, bytes], shown: Sequence[str]) -> str:
@@ -105,6 +121,7 @@ def exhibition(told: Mapping[str, Any], pictures: Mapping[str, bytes], shown: Se
             told=told,
             tables=[table for key in GROUPS if (table := _table(key, told)) is not None],
             drawing=drawing(told),
+            meanings=meanings(told["columns"]) if told["sentences"] else [],
             shown=[(name, names.get(name, name)) for name in shown],
             places=_places(pictures, shown[0]),
             paintings=_places(pictures, REAL),
@@ -139,7 +156,29 @@ def _table(key: str, told: Mapping[str, Any]) -> Table | None:
         entries = [_entry(column, row, role) for column in columns]
         if any(entry is not None for entry in entries):
             rows.append(Row(name, role, link, [entry or EMPTY for entry in entries]))
-    return Table(key, *GROUPS[key], columns, rows)
+    title, explained = GROUPS[key]
+    if key == STYLE:
+        explained = f"{explained} {_advantage(told)}"
+    return Table(key, title, explained, columns, rows)
+
+
+def _advantage(told: Mapping[str, Any]) -> str:
+    """Who may look better than they are, and whether the distances above are free of that."""
+    seen = {
+        group: {_network(one["level"]) for one in told["columns"] if one["group"] == group} - {"CIELAB"}
+        for group in (SETS, STYLE)
+    }
+    start = "Methods that optimise just these statistics have an advantage here"
+    if not seen[SETS]:
+        return f"{start}."
+    if seen[SETS] & seen[STYLE]:
+        return f"{start}; the distances above are seen by the same network, so they may have one there too."
+    return f"{start}; the distances above are seen by another network."
+
+
+def _network(level: str) -> str:
+    """Of a column's level: Inception of Inception-768, VGG-19 of VGG-19 relu3_1."""
+    return level.partition("-")[0] if level.startswith("Inception") else level.rpartition(" ")[0] or level
 
 
 def _entry(column: Mapping[str, Any], row: str, role: str) -> Entry | None:
@@ -153,6 +192,8 @@ def _entry(column: Mapping[str, Any], row: str, role: str) -> Entry | None:
     if cell["skill"] is not None and role == "method":
         interval = from_to(cell["skill_low"], cell["skill_high"], SKILL)
         below = Markup("skill {} {}").format(exact(cell["skill"]), Markup("<i>{}</i>").format(interval))
+    elif cell["low"] == cell["high"]:  # of photos against themselves
+        below = Markup("")
     else:
         below = from_to(cell["low"], cell["high"], places(one["value"] for one in column["cells"].values()))
     best = column["best"]
@@ -162,34 +203,74 @@ def _entry(column: Mapping[str, Any], row: str, role: str) -> Entry | None:
 
 
 def drawing(told: Mapping[str, Any]) -> Drawing | None:
-    """Style against content; None where one of the two could not be measured."""
+    """THE distance to the paintings against content; None where one of the two could not be measured.
+
+    Upwards is the skill; where there is none, since the photos are as near to the paintings as paintings are to one
+    another, the distance itself, the near end above.
+    """
+    distance = the_distance(one["key"] for one in told["columns"])
     across = next((one for one in told["columns"] if one["key"] in {"lpips", "ssim"}), None)
-    up = next((one for one in told["columns"] if one["group"] in {SETS, STYLE} and _has_skill(one)), None)
+    up = next((one for one in told["columns"] if one["key"] == distance), None)
     if across is None or up is None:
         return None
-    turned = across["better"] == "lower"
+    skilled, turned = _skill_of(up, REAL) is not None, across["better"] == "lower"
     points = []
     for row, name, role, _ in rows_of(told):
-        one, other = across["cells"].get(row), up["cells"].get(row)
-        if one is None or other is None or other["skill"] is None or one["value"] is None:
-            continue
-        if not math.isfinite(one["value"]):
-            continue
-        ends = [one["low"], one["high"]]
-        x_interval = None if None in ends else tuple(sorted(1 - end if turned else end for end in ends))
-        y_ends = (other["skill_low"], other["skill_high"])
-        x = 1 - one["value"] if turned else one["value"]
-        points.append(Point(name, x, other["skill"], x_interval, None if None in y_ends else y_ends, role))
+        x, y = _kept(across, row, turned), _skill_of(up, row) if skilled else _nearness_of(up, row)
+        if x is not None and y is not None:
+            points.append(Point(name, x.value, y.value, x.interval, y.interval, role))
     if len(points) < 2:
         return None
+    lines = SKILLS if skilled else (_line(_nearness_of(up, PHOTOS)), _line(_nearness_of(up, REAL)))
+    plots = {name: plot(points, *size, lines, turned=not skilled) for name, size in SIZES.items()}
+    title = up["title"].removesuffix(" × 10³") if skilled else up["title"]
     level = "" if up["level"].startswith("Inception") else f" ({up['level']})"
+    said = [ALONG, SKILLED if skilled else UNSKILLED if REAL in up["cells"] else FEW, FRONT]
+    if any(one.crosses for one in plots.values()):
+        said.append(CROSSES)
     return Drawing(
-        {name: plot(points, *size) for name, size in SIZES.items()},
-        f"content kept: {'1 − ' if turned else ''}{across['title']} →",
-        f"↑ style: skill by {up['title'].removesuffix(' × 10³')}{level}",
+        plots,
+        f"keeps more of the photo ({'1 − ' if turned else ''}{across['title']}) →",
+        f"↑ nearer to the paintings ({'skill by ' if skilled else ''}{title}{level})",
+        " ".join(said),
     )
 
 
-def _has_skill(column: Mapping[str, Any]) -> bool:
-    real = column["cells"].get(REAL)
-    return real is not None and real["skill"] is not None
+class _Place(NamedTuple):
+    """On one axis, where more is better."""
+
+    value: float
+    interval: Ends | None
+
+
+def _kept(column: Mapping[str, Any], row: str, turned: bool) -> _Place | None:
+    """How much of the content is kept; of distances, 1 - what they are."""
+    cell = column["cells"].get(row)
+    if cell is None or cell["value"] is None or not math.isfinite(cell["value"]):
+        return None
+    ends = _interval(cell["low"], cell["high"])
+    return _Place(1 - cell["value"], ends and (1 - ends[1], 1 - ends[0])) if turned else _Place(cell["value"], ends)
+
+
+def _skill_of(column: Mapping[str, Any], row: str) -> _Place | None:
+    cell = column["cells"].get(row)
+    if cell is None or cell["skill"] is None:
+        return None
+    return _Place(cell["skill"], _interval(cell["skill_low"], cell["skill_high"]))
+
+
+def _nearness_of(column: Mapping[str, Any], row: str) -> _Place | None:
+    """A distance times -1, so that near is above."""
+    cell = column["cells"].get(row)
+    if cell is None or cell["value"] is None or not math.isfinite(cell["value"]):
+        return None
+    ends = _interval(cell["low"], cell["high"])
+    return _Place(-cell["value"], ends and (-ends[1], -ends[0]))
+
+
+def _line(place: _Place | None) -> float | None:
+    return None if place is None else place.value
+
+
+def _interval(low: float | None, high: float | None) -> Ends | None:
+    return None if low is None or high is None or low == high else (low, high)

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from pydantic import ValidationError
 
-from cyclestyle.comparison.methods import Method
+from cyclestyle.comparison.methods import TOLD, Method
 from cyclestyle.data.jobs import Job, is_done, mark
 from cyclestyle.files import sha256
 from cyclestyle.images import list_pictures, load, save, to_images, to_pictures
@@ -18,6 +18,14 @@ from cyclestyle.runs import find_painter
 from cyclestyle.settings import describe
 from cyclestyle.styling.colour import ColourStatistics, pooled_lab_statistics, reinhard
 from cyclestyle.translation.folder import Tally, paint_all
+
+STYLES = {
+    "nearest": "the painting nearest to each photo",
+    "random": "a painting drawn for each photo",
+    "mean": "all paintings, averaged",
+    "one": "one painting",
+}
+"""What a target is, for people."""
 
 
 class Made(Protocol):
@@ -65,6 +73,16 @@ def styling_words() -> tuple[Sequence[str], Sequence[str]]:
     from cyclestyle.styling.recipes import METHODS, TARGETS
 
     return list(METHODS), TARGETS
+
+
+def told_of(method: Method) -> str:
+    """What a method does, for people."""
+    if method.kind != "styling":
+        return TOLD[method.kind]
+    from cyclestyle.styling.recipes import METHODS
+
+    of = f"; the style is that of {STYLES[method.target]}" if method.target else ""
+    return f"{TOLD['styling']}: {METHODS[cast(Any, method.recipe)].told}{of}"
 
 
 def open_maker(method: Method, materials: Materials, device: torch.device) -> Maker:
@@ -152,7 +170,7 @@ def styling_settings(method: Method, materials: Materials) -> Any:
 def _styling(method: Method, materials: Materials, device: torch.device) -> Maker:
     """A method that optimises every picture."""
     from cyclestyle.styling.folder import steps_of, stylize_all
-    from cyclestyle.styling.opening import Ways
+    from cyclestyle.styling.opening import Ways, resolved
     from cyclestyle.styling.preparing import prepare
 
     settings = styling_settings(method, materials)
@@ -162,4 +180,4 @@ def _styling(method: Method, materials: Materials, device: torch.device) -> Make
     def make(jobs: Sequence[Job], progress: Progress) -> Made:
         return stylize_all(jobs, prepared, progress, ways=Ways(batch=batch))
 
-    return Maker(settings.model_dump(mode="json", exclude_none=True), make, prepared.notes, steps_of(prepared))
+    return Maker(resolved(prepared), make, prepared.notes, steps_of(prepared))

@@ -21,8 +21,8 @@ RESERVED = frozenset({*NAMES, *(name.lower() for name in NAMES.values()), "paint
 TOLD: dict[Kind, str] = {
     "photo": "the photos, untouched",
     "reinhard": "colour transfer (Reinhard et al. 2001) to the colours of all paintings",
-    "styling": "optimisation, picture by picture",
-    "run": "a painter that was trained",
+    "styling": "every picture optimised by itself",
+    "run": "a painter: one pass of a network for each picture",
     "folder": "pictures that were given",
 }
 LEARNS: dict[Kind, bool | None] = {"photo": False, "reinhard": False, "styling": False, "run": True, "folder": None}

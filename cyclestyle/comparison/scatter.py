@@ -11,12 +11,18 @@ from typing import NamedTuple
 
 from cyclestyle.evaluation.wording import Places, number
 
-LETTER = 0.61
-"""Mean width of a letter against the font's size, in sans-serif faces; on the wide side."""
+LETTER, WIDE, BOLD = 0.61, 0.97, 1.13
+"""Mean width of a letter against the font's size, in sans-serif faces, on the wide side; of an m or w; and by how much
+bold ones are wider."""
 FONT, RADIUS, GAP = 13.0, 5.0, 3.0
 """Pixels."""
 LONGEST = 22
 """Letters of a label; longer names are cut, the tables have them whole."""
+
+Ends = tuple[float, float]
+Lines = tuple[float | None, float | None]
+SKILLS: Lines = (0.0, 1.0)
+"""Of untouched photos and real paintings."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,13 @@ class Box(NamedTuple):
 
 
 class Label(NamedTuple):
-    """A name, where it is written: the middle of its box, and whether a line leads from there to its point."""
+    """A name, where it is written, and whether a line leads from there to its point."""
 
     text: str
     x: float
     y: float
+    anchor: str
+    """What of the text is at x: start, middle or end. The end that is next to the point, as widths are estimated."""
     box: Box
     leader: tuple[float, float, float, float] | None
 
@@ -88,9 +96,14 @@ class Plot(NamedTuple):
     x_ticks: list[Tick]
     y_ticks: list[Tick]
     photos: float | None
-    """Where skill 0 is, from the top; None outside of what is shown."""
+    """Where the untouched photos are, from the top; None outside of what is shown."""
     paintings: float | None
-    """Where skill 1 is."""
+    """Where real paintings are."""
+
+    @property
+    def crosses(self) -> bool:
+        """Whether there are intervals."""
+        return any(one.x_whisker or one.y_whisker for one in self.points)
 
 
 def front(points: Sequence[Point]) -> list[Point]:
@@ -102,11 +115,19 @@ def front(points: Sequence[Point]) -> list[Point]:
     return sorted((point for point in points if not beaten(point)), key=lambda point: (point.x, -point.y))
 
 
-def plot(points: Sequence[Point], width: float, height: float) -> Plot:
-    """Lay out a drawing of `width` x `height` pixels; more is better on both axes."""
+def plot(points: Sequence[Point], width: float, height: float, lines: Lines = SKILLS, *, turned: bool = False) -> Plot:
+    """Lay out a drawing of `width` x `height` pixels.
+
+    Args:
+        points: where methods stand; more is better on both axes.
+        width: in pixels.
+        height: in pixels.
+        lines: where untouched photos and real paintings are, upwards; None where that is not known.
+        turned: upwards are distances times -1; the axis is to show them as they were.
+    """
     frame = Box(44.0, 12.0, width - 10.0, height - 42.0)
     x_range = _range([point.x for point in points], 0.12)
-    y_range = _range([0.0, *(point.y for point in points)], 0.1)
+    y_range = _range([*(end for end in lines[:1] if end is not None), *(point.y for point in points)], 0.1)
 
     def right(value: float) -> float:
         return _scaled(value, x_range, frame.left, frame.right)
@@ -116,7 +137,7 @@ def plot(points: Sequence[Point], width: float, height: float) -> Plot:
 
     best = front(points)
     middles = [(right(point.x), down(point.y)) for point in points]
-    labels = _labels([point.name for point in points], middles, frame)
+    labels = _labels([point.name for point in points], [point in best for point in points], middles, frame)
     drawn = [
         Drawn(
             point,
@@ -129,7 +150,7 @@ def plot(points: Sequence[Point], width: float, height: float) -> Plot:
         )
         for point, (x, y), label in zip(points, middles, labels, strict=True)
     ]
-    lines = {0.0: None, 1.0: None} | {value: down(value) for value in (0.0, 1.0) if y_range[0] <= value <= y_range[1]}
+    photos, paintings = (down(end) if end is not None and y_range[0] <= end <= y_range[1] else None for end in lines)
     return Plot(
         width,
         height,
@@ -137,14 +158,14 @@ def plot(points: Sequence[Point], width: float, height: float) -> Plot:
         drawn,
         [(right(point.x), down(point.y)) for point in best],
         [Tick(right(value), text) for value, text in ticks(*x_range, width / 110)],
-        [Tick(down(value), text) for value, text in ticks(*y_range, height / 60)],
-        lines[0.0],
-        lines[1.0],
+        [Tick(down(value), text) for value, text in ticks(*y_range, height / 60, -1 if turned else 1)],
+        photos,
+        paintings,
     )
 
 
-def ticks(low: float, high: float, wanted: float) -> list[tuple[float, str]]:
-    """Round numbers between two ends, about as many as wanted, with their text."""
+def ticks(low: float, high: float, wanted: float, sign: int = 1) -> list[tuple[float, str]]:
+    """Round numbers between two ends, about as many as wanted, with their text: of the number times `sign`."""
     step, power = min(
         ((digit * 10.0**power, power) for power, digit in product(range(-6, 7), (1, 2, 5))),
         key=lambda one: abs((high - low) / one[0] - wanted),
@@ -152,7 +173,7 @@ def ticks(low: float, high: float, wanted: float) -> list[tuple[float, str]]:
     first = -int(-low // step) if low % step else round(low / step)
     at = Places(max(-power, 0))
     values = [place * step for place in range(first, int(high // step) + 1)]
-    return [(value, number(value, at).replace("-", "−")) for value in values if low <= value <= high]
+    return [(value, number(sign * value, at).replace("-", "−")) for value in values if low <= value <= high]
 
 
 def _range(values: Sequence[float], room: float) -> tuple[float, float]:
@@ -173,7 +194,9 @@ def _whisker(interval, place, low: float, high: float) -> tuple[float, float] | 
     return one, other
 
 
-def _labels(names: Sequence[str], middles: Sequence[tuple[float, float]], frame: Box) -> list[Label]:
+def _labels(
+    names: Sequence[str], bold: Sequence[bool], middles: Sequence[tuple[float, float]], frame: Box
+) -> list[Label]:
     """A place for every name; where none is free, the one that covers least."""
     reach = RADIUS + 1
     taken = [Box(x - reach, y - reach, x + reach, y + reach) for x, y in middles]
@@ -182,7 +205,7 @@ def _labels(names: Sequence[str], middles: Sequence[tuple[float, float]], frame:
     crowd = [sum(_near(middle, other) for other in middles) for middle in middles]
     order = sorted(range(len(names)), key=crowd.__getitem__, reverse=True)
     for index in order:
-        choice = list(_around(_short(names[index]), middles[index], frame))
+        choice = list(_around(_short(names[index]), bold[index], middles[index], frame))
         others = [box for place, box in enumerate(taken) if place != index]
         labels[index] = min(choice, key=lambda label: sum(label.box.overlap(box) for box in others))
         taken.append(labels[index].box)
@@ -193,10 +216,10 @@ def _near(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return abs(one[0] - other[0]) < 120 and abs(one[1] - other[1]) < 40
 
 
-def _around(text: str, middle: tuple[float, float], frame: Box) -> Iterator[Label]:
+def _around(text: str, bold: bool, middle: tuple[float, float], frame: Box) -> Iterator[Label]:
     """Places for a label around its point, the nearest first, all inside the frame."""
     x, y = middle
-    wide, high = len(text) * FONT * LETTER, FONT * 1.15
+    wide, high = width_of(text, bold), FONT * 1.15
     for far in (0.0, 14.0, 28.0, 44.0, 62.0, 84.0, 110.0):
         beside, above = RADIUS + GAP + wide / 2 + far, RADIUS + GAP + high / 2 + far
         shifts = [(beside, 0.0), (-beside, 0.0), (0.0, -above), (0.0, above)]
@@ -207,10 +230,28 @@ def _around(text: str, middle: tuple[float, float], frame: Box) -> Iterator[Labe
             box = Box(column - wide / 2, row - high / 2, column + wide / 2, row + high / 2)
             if box.overlap(Box(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS)):
                 continue
-            yield Label(text, round(column, 1), round(row, 1), box, _leader(box, middle) if far else None)
+            leader = _leader(box, middle) if far else None
+            yield _label(text, box, x, leader)
     # a frame that is too small for any: on top of the point
     column = min(max(x, frame.left + wide / 2), frame.right - wide / 2)
-    yield Label(text, round(column, 1), y, Box(column - wide / 2, y - high / 2, column + wide / 2, y + high / 2), None)
+    box = Box(column - wide / 2, y - high / 2, column + wide / 2, y + high / 2)
+    yield _label(text, box, x, None)
+
+
+def _label(text: str, box: Box, x: float, leader: tuple[float, float, float, float] | None) -> Label:
+    """A label in its box, held at the end that is next to a point at `x`."""
+    row = round((box.top + box.bottom) / 2, 1)
+    if box.left >= x:
+        return Label(text, round(box.left, 1), row, "start", box, leader)
+    if box.right <= x:
+        return Label(text, round(box.right, 1), row, "end", box, leader)
+    return Label(text, round((box.left + box.right) / 2, 1), row, "middle", box, leader)
+
+
+def width_of(text: str, bold: bool) -> float:
+    """Pixels that a text takes, on the wide side."""
+    letters = sum(WIDE if letter in "mwMW" else LETTER for letter in text)
+    return FONT * letters * (BOLD if bold else 1.0)
 
 
 def _leader(box: Box, middle: tuple[float, float]) -> tuple[float, float, float, float]:

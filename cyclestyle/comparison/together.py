@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from cyclestyle.evaluation.exhibits import jpeg, small
 from cyclestyle.evaluation.eyes import Eyes
 from cyclestyle.evaluation.looking import one_thread
 from cyclestyle.evaluation.measures import ALSO, PAINTED, PHOTOS, REAL, Measure
-from cyclestyle.evaluation.measuring import Folders, Sets, Terms, gather, see, tables_of, told_of, views_of
+from cyclestyle.evaluation.measuring import Folders, Sets, Terms, gather, see, tables_of, views_of
 from cyclestyle.evaluation.paired import nearness
 from cyclestyle.evaluation.pictures import PictureSet, View, common_side
 from cyclestyle.evaluation.resampling import spread
@@ -35,7 +34,6 @@ class Gathered:
     terms: Terms
     keys: dict[str, str]
     """Of the rows, by the methods' names."""
-    notes: list[str]
 
 
 class Distance(NamedTuple):
@@ -78,12 +76,7 @@ def gather_all(
         folders.at_most,
     )
     sets = gather(asked, processes)
-    terms = Terms(side or common_side(sets.photos), jpeg, seed)
-    # of photos that are not compared there is no painted picture; those that cannot be read are told elsewhere
-    told = (note for note in told_of(sets, terms) if "have no painted picture" not in note)
-    words = {"painted pictures": f"pictures of {first}", "--size chooses": "--side chooses"}  # as they are called here
-    notes = [reduce(lambda note, word: note.replace(*word, 1), words.items(), note) for note in told]
-    return Gathered(sets, terms, keys, notes)
+    return Gathered(sets, Terms(side or common_side(sets.photos), jpeg, seed), keys)
 
 
 def measure_all(gathered: Gathered, eyes: Eyes, store: Store, processes: Processes, batch: int | None) -> Found:

@@ -1,11 +1,35 @@
 """Who is best at what, in sentences that say no more than the numbers can bear."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from cyclestyle.comparison.columns import BEHAVIOUR, CONTENT, COST, SETS, STYLE, TRUTH, Column
+from cyclestyle.comparison.columns import (
+    BEHAVIOUR,
+    COLOURED,
+    CONTENT,
+    COST,
+    STYLED,
+    TEXTURED,
+    TRUTH,
+    Column,
+    the_distance,
+)
+from cyclestyle.comparison.methods import PHOTO
 from cyclestyle.evaluation.measures import PHOTOS
 from cyclestyle.evaluation.wording import number, places
+
+NEARNESS = "Nearness to the paintings"
+MEANINGS = {
+    "kid/": "How far one whole set of pictures is from another, as a network sees them that was trained to tell what "
+    "is in a photograph. 0: as more pictures of the same kind.",
+    STYLED: "How strongly the detectors of a network answer, in the middle and from place to place: brushwork, texture "
+    "and colour together.",
+    TEXTURED: "The same with all colours taken away.",
+    COLOURED: "Which colours there are, wherever in the picture they stand.",
+    "lpips": "How different two pictures look, by a network that was fitted to what people say. 0: the same.",
+    "truth/ssim": "How much light and dark lie alike in two pictures, place by place. 1: the same.",
+}
+"""Of the columns that sentences speak of, by the beginnings of their keys: for somebody who knows none of them."""
 
 
 class Said(NamedTuple):
@@ -19,48 +43,82 @@ def sentences(columns: Sequence[Column], competing: Sequence[str]) -> list[Said]
     """A sentence for every axis of which there is a column."""
     if not competing:
         return []
-    said = []
-    for axis, prefixes in {
-        "Nearness to the paintings": ("kid/",),
-        "Style": ("mmd_mean_std/",),
-        "Texture": ("mmd_texture/",),
-        "Colour": ("palette",),
-    }.items():
-        column = next((one for one in columns if one.group in {SETS, STYLE} and one.key.startswith(prefixes)), None)
-        if column is not None and column.best:
-            said.append(Said(axis, nearest(column, competing)))
+    said: list[Said] = []
+    said += [Said(axis, nearest(column, competing)) for axis, column in _axes(columns).items()]
     content = next((one for one in columns if one.group == CONTENT and one.best), None)
     if content is not None:
-        said.append(Said("Content", _closest(content, competing, "keeps most of the photos")))
+        said.append(Said("Content", _closest(content, competing, "stays truest to the photos")))
     truth = next((one for one in columns if one.group == TRUTH and one.key != "truth/psnr" and one.best), None)
     if truth is not None:
-        said.append(Said("Truth", _closest(truth, competing, "comes nearest to the true paintings")))
+        said.append(Said("Truth", _closest(truth, competing, "comes nearest to the true paintings") + _floor(truth)))
     seconds = next((one for one in columns if one.group == COST and one.key == "seconds" and one.best), None)
     if seconds is not None:
         said.append(Said("Cost", _fastest(seconds)))
     return [*said, *_alarms(columns)]
 
 
+def _axes(columns: Sequence[Column]) -> dict[str, Column]:
+    """The ways to be near to the paintings; the first is THE distance."""
+    beginnings = {NEARNESS: the_distance(one.key for one in columns), "Style": STYLED, "Texture": TEXTURED}
+    found = {}
+    for axis, start in (beginnings | {"Colour": COLOURED}).items():
+        column = next((one for one in columns if start is not None and one.key.startswith(start)), None)
+        if column is not None and column.best:
+            found[axis] = column
+    return found
+
+
 def headline(columns: Sequence[Column], competing: Sequence[str]) -> str:
-    """The two ends that every method stands between: near to the paintings, and true to the photos."""
-    near = next((one for one in columns if one.group == SETS and one.best), None)
+    """The two ends that every method stands between, near to the paintings and true to the photos.
+
+    Where style, texture or colour have another winner than the distance to the paintings, this is told too: the
+    sentences below the headline shall not contradict it.
+    """
+    axes = _axes(columns)
+    near = axes.pop(NEARNESS, None)
     kept = next((one for one in columns if one.group == CONTENT and one.best), None)
     if not competing:
         return "Only the untouched photos were given: there is nothing to compare."
     if len(competing) == 1:
         return f"One method beside the untouched photos and the real paintings: {competing[0]}."
     told = []
+    others = _others(near, axes, competing) if near is not None else []
     if near is not None:
+        by = f" by {_cited(near)}" if others else ""
         if _none_nearer(near) or _unmoved(near):
-            told.append("no method can be told to be nearer to the paintings than the untouched photos")
+            told.append(f"no method can be told to be nearer to the paintings than the untouched photos{by}")
         else:
-            told.append(f"{_group(near, competing)} nearest to the paintings")
+            told.append(f"{_group(near, competing)} nearest to the paintings{by}")
     if kept is not None:
-        told.append(f"{_group(kept, competing)} truest to the photos")
+        group = _group(kept, competing)
+        if near is not None and told[0].startswith(f"{group} nearest"):
+            told[0] += " and truest to the photos"
+        else:
+            told.append(f"{group} truest to the photos")
     if not told:
         return f"{len(competing)} methods, of too few pictures to say which is best."
-    sentence = "; ".join(told)
+    sentence = "; ".join([*told[:1], *others, *told[1:]])
     return f"{sentence[0].upper()}{sentence[1:]}." if sentence.startswith("no ") else f"{sentence}."
+
+
+def _others(near: Column, axes: Mapping[str, Column], competing: Sequence[str]) -> list[str]:
+    """Who is ahead by style, texture or colour, where that is somebody else than by THE distance."""
+    ahead = _ahead(near, competing)
+    found: dict[tuple[str, ...], list[str]] = {}
+    for axis, column in axes.items():
+        who = _ahead(column, competing)
+        if who and not set(who) & set(ahead):
+            found.setdefault(tuple(who), []).append(axis.lower())
+    return [
+        f"{listed(who, 'or')} {'is' if len(who) == 1 else 'may be'} nearest by {listed(by, 'and')}"
+        for who, by in found.items()
+    ]
+
+
+def _ahead(column: Column, competing: Sequence[str]) -> Sequence[str]:
+    """The best, where they are apart from other methods and nearer than the photos, both by more than chance."""
+    alike = len(column.best) == len(competing)
+    return [] if alike or not column.certain or _none_nearer(column) or _unmoved(column) else column.best
 
 
 def _group(column: Column, competing: Sequence[str]) -> str:
@@ -106,6 +164,16 @@ def _closest(column: Column, competing: Sequence[str], what: str) -> str:
     return f"By {_cited(column)} {leader} {what} ({number(column.cells[leader].value, at)}){_tail(column, competing)}."
 
 
+def _floor(column: Column) -> str:
+    """What is to be said where doing nothing is as good."""
+    photos, leader = column.cells.get(PHOTO) or column.cells.get(PHOTOS), column.cells[column.best[0]]
+    if photos is None or photos.value is None or leader.value is None:
+        return ""
+    worse = leader.value <= photos.value if column.better == "higher" else leader.value >= photos.value
+    at = places(cell.value for cell in column.cells.values())
+    return f" The untouched photos are no farther from them ({number(photos.value, at)})." if worse else ""
+
+
 def _tail(column: Column, competing: Sequence[str]) -> str:
     """What is to be said of those that may be as good."""
     alike = column.best[1:]
@@ -136,7 +204,7 @@ def _alarms(columns: Sequence[Column]) -> list[Said]:
         if column.group == BEHAVIOUR:
             for name, cell in column.cells.items():
                 if cell.alarming:
-                    found.setdefault(name, []).append(column.key)
+                    found.setdefault(name, []).append(column.title)
     return [Said("Alarming", f"{name}: {', '.join(habits)}; its card tells more.") for name, habits in found.items()]
 
 
@@ -155,3 +223,14 @@ def listed(names: Sequence[str], word: str) -> str:
 def _cited(column: Column) -> str:
     name = column.title.removesuffix(" × 10³")
     return name if column.level.startswith("Inception") or not column.level else f"{name} ({column.level})"
+
+
+def meanings(columns: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Of what the sentences speak of: its name, and what it says, in plain words."""
+    told = list(columns)
+    found = []
+    for start, meaning in MEANINGS.items():
+        column = next((one for one in told if one["key"].startswith(start) and one["best"]), None)
+        if column is not None:
+            found.append((column["title"].removesuffix(" × 10³"), meaning))
+    return found
