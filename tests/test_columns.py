@@ -68,6 +68,7 @@ def test_no_winner_is_crowned_among_those_within_chance() -> None:
     assert headline([column], ["a", "b", "c"]) == "No method can be said to be nearest to the paintings."
     (column,) = between_sets([kid([("a", "c")], a=0.5, b=0.6, c=1.5)], ["a", "b", "c"])
     assert nearest(column, ["a", "b", "c"]).endswith("; not to be told apart from it: b.")
+    assert nearest(column, ["a", "b", "c"]).startswith("By KID-768 a has the best number (75%")
     assert headline([column], ["a", "b", "c"]) == "a or b may be nearest to the paintings."
 
 

@@ -23,7 +23,7 @@ from PIL import Image, ImageFilter
 from cyclestyle.comparison import comparing, making
 from cyclestyle.comparison.comparing import Wanted, choose_photos, compare_all, jobs_of
 from cyclestyle.comparison.cost import Cost, here, peak_memory, read_cost, write_cost
-from cyclestyle.comparison.makers import Maker, Materials, open_maker
+from cyclestyle.comparison.makers import Maker, Materials, Styling, open_maker, told_of
 from cyclestyle.comparison.making import keep_only, make
 from cyclestyle.comparison.methods import Method, choose
 from cyclestyle.comparison.notes import notes_of, unsaid
@@ -42,6 +42,7 @@ from cyclestyle.networks.vgg import random_vgg
 from cyclestyle.processes import Processes
 from cyclestyle.progress import Progress
 from cyclestyle.styling.colour import lab_statistics
+from cyclestyle.styling.recipes import LAYERS, METHODS
 from cyclestyle.translation.folder import Tally
 
 COUNT, SIDE = 8, 32
@@ -213,6 +214,19 @@ def test_colour_transfer_gives_each_photo_the_colours_of_all_paintings(world: Wo
         assert maker.make([job], progress).painted == 0
     found = lab_statistics(to_images([load(job.painting)]))
     assert found.mean.tolist() == pytest.approx(maker.settings["mean"], abs=0.05)  # but for what leaves the range
+
+
+def test_a_styling_method_tells_what_was_left_open_too(tmp_path: Path, draw: Draw) -> None:
+    paintings = draw(tmp_path, 2, size=(48, 48))[0].parent
+    method = Method("gatys-nearest", "styling", recipe="gatys", target="nearest")
+    materials = Materials(paintings, random=True, styling=Styling(network="squeezenet", size=48, steps=1))
+    settings = open_maker(method, materials, torch.device("cpu")).settings
+    assert settings["network"] == "squeezenet"
+    assert settings["style_taps"] == list(LAYERS["squeezenet"].style)
+    assert settings["content_taps"] == list(LAYERS["squeezenet"].content)
+    assert settings["style_weight"] == METHODS["gatys"].style_weight
+    assert told_of(method).endswith("; the style is that of the painting nearest to each photo")
+    assert METHODS["gatys"].told in told_of(method)
 
 
 def test_the_truth_is_reached_by_those_who_paint_it(told: dict[str, Any]) -> None:

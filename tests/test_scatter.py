@@ -59,6 +59,14 @@ def test_a_label_is_held_at_the_end_that_is_next_to_its_point() -> None:
     assert width_of("mmmm", bold=True) > width_of("mmmm", bold=False) > width_of("iiii", bold=False)
 
 
+def test_an_interval_that_is_not_much_longer_than_the_drawing_is_shown_whole() -> None:
+    points = [Point("a", 0.4, 0.4, None, (0.2, 0.59)), Point("b", 0.6, 0.1), Point("c", 1.0, 0.0)]
+    one = plot(points, 720, 440).points[0]
+    assert one.y_whisker is not None
+    above, below = one.y - one.y_whisker[0], one.y_whisker[1] - one.y
+    assert above / below == pytest.approx(0.19 / 0.2, abs=0.01)
+
+
 def test_intervals_are_cut_at_the_frame() -> None:
     (one, _) = plot([Point("a", 0.5, 0.5, (-9.0, 9.0), (0.4, 0.6)), Point("b", 0.6, 0.6)], 400, 400).points
     assert one.x_whisker == (44.0, 390.0)

@@ -126,8 +126,9 @@ def plot(points: Sequence[Point], width: float, height: float, lines: Lines = SK
         turned: upwards are distances times -1; the axis is to show them as they were.
     """
     frame = Box(44.0, 12.0, width - 10.0, height - 42.0)
-    x_range = _range([point.x for point in points], 0.12)
-    y_range = _range([*(end for end in lines[:1] if end is not None), *(point.y for point in points)], 0.1)
+    x_range = _range([point.x for point in points], [point.x_interval for point in points], 0.12)
+    shown = [*(end for end in lines[:1] if end is not None), *(point.y for point in points)]
+    y_range = _range(shown, [point.y_interval for point in points], 0.1)
 
     def right(value: float) -> float:
         return _scaled(value, x_range, frame.left, frame.right)
@@ -176,10 +177,15 @@ def ticks(low: float, high: float, wanted: float, sign: int = 1) -> list[tuple[f
     return [(value, number(sign * value, at).replace("-", "−")) for value in values if low <= value <= high]
 
 
-def _range(values: Sequence[float], room: float) -> tuple[float, float]:
+def _range(values: Sequence[float], intervals: Sequence[Ends | None], room: float) -> Ends:
+    """What an axis shows: all values, and of intervals as much as leaves the values a third of the room."""
     low, high = min(values), max(values)
-    spare = (high - low) * room or 0.1
-    return low - spare, high + spare
+    width = high - low
+    ends = [end for interval in intervals if interval is not None for end in interval]
+    lowest = max(min([low, *ends]), low - width)
+    highest = min(max([high, *ends]), high + width)
+    spare = width * room or 0.1
+    return min(lowest, low - spare), max(highest, high + spare)
 
 
 def _scaled(value: float, ends: tuple[float, float], first: float, last: float) -> float:

@@ -142,7 +142,7 @@ def nearest(column: Column, competing: Sequence[str]) -> str:
     if _unmoved(column):
         told = "no method can be told to be nearer to the paintings than the untouched photos"
         return f"By {name} {told}; {leader} has the best number{way}."
-    return f"By {name} {leader} comes nearest to the paintings{way}{_tail(column, competing)}."
+    return f"By {name} {leader} {_claim(column, 'comes nearest to the paintings')}{way}{_tail(column, competing)}."
 
 
 def _unmoved(column: Column) -> bool:
@@ -161,7 +161,13 @@ def _none_nearer(column: Column) -> bool:
 def _closest(column: Column, competing: Sequence[str], what: str) -> str:
     leader = column.best[0]
     at = places(cell.value for cell in column.cells.values())
+    what = _claim(column, what)
     return f"By {_cited(column)} {leader} {what} ({number(column.cells[leader].value, at)}){_tail(column, competing)}."
+
+
+def _claim(column: Column, what: str) -> str:
+    """What the leader does; no more than a number where others cannot be told from it."""
+    return what if len(column.best) == 1 else "has the best number"
 
 
 def _floor(column: Column) -> str:
