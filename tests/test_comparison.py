@@ -21,7 +21,7 @@ from conftest import Draw
 from PIL import Image, ImageFilter
 
 from cyclestyle.comparison import comparing, making
-from cyclestyle.comparison.comparing import Wanted, choose_photos, compare_all, jobs_of
+from cyclestyle.comparison.comparing import Wanted, choose_photos, compare_all, jobs_of, keep_common
 from cyclestyle.comparison.cost import Cost, here, peak_memory, read_cost, write_cost
 from cyclestyle.comparison.makers import Maker, Materials, Styling, open_maker, told_of
 from cyclestyle.comparison.making import keep_only, make
@@ -398,3 +398,20 @@ def test_memory_is_told_at_its_peak_and_the_system_gives_a_child_its_own() -> No
     assert peak_memory() > there - (4 << 20)  # the system counts in steps
     child = subprocess.run([sys.executable, "-c", HIGH_WATER], capture_output=True, text=True, check=True, timeout=20)
     assert int(child.stdout) < 64 << 20  # an interpreter alone, though this process is larger
+
+
+def test_only_photos_that_every_method_could_make_are_compared(tmp_path: Path) -> None:
+    photos = [tmp_path / f"{name}.png" for name in "abc"]
+    methods = {name: Method(name, "reinhard") for name in ("one", "two")}
+    work = {method: [Job(photo, tmp_path / name / photo.name) for photo in photos] for name, method in methods.items()}
+    folders = {name: tmp_path / name for name in methods}
+    for name, made in {"one": "abc", "two": "ac"}.items():
+        folders[name].mkdir()
+        for letter in made:
+            Image.new("RGB", (4, 4)).save(folders[name] / f"{letter}.png")
+    keep_common(work, folders)
+    assert all(sorted(path.name for path in folder.glob("*.png")) == ["a.png", "c.png"] for folder in folders.values())
+    (folders["two"] / "a.png").unlink()
+    (folders["two"] / "c.png").unlink()
+    with pytest.raises(ValueError, match="no photo that every method could make"):
+        keep_common(work, folders)

@@ -20,7 +20,7 @@ from cyclestyle.comparison.columns import (
 from cyclestyle.comparison.cost import Cost, read_cost
 from cyclestyle.comparison.exhibition import exhibition
 from cyclestyle.comparison.makers import Materials, styling_settings, told_of
-from cyclestyle.comparison.making import make
+from cyclestyle.comparison.making import keep_only, make
 from cyclestyle.comparison.methods import LEARNS, Method
 from cyclestyle.comparison.notes import notes_of, unsaid
 from cyclestyle.comparison.together import Found, Gathered, against_truth, gather_all, measure_all, small_pictures
@@ -108,6 +108,7 @@ def _compare(wanted: Wanted, processes: Processes, eyes: Eyes, work: Mapping[Met
     folders = {method.name: wanted.to / "methods" / method.name for method in work}
     for method, jobs in work.items():
         notes += make(method, wanted.materials, jobs, folders[method.name])
+    keep_common(work, folders)
     around = Folders(Path(), wanted.photos, wanted.materials.paintings, wanted.held_out, {}, wanted.at_most)
     terms = {"side": wanted.side, "jpeg": wanted.jpeg, "seed": wanted.materials.seed}
     gathered = gather_all(folders, around, processes, **terms)
@@ -132,6 +133,19 @@ def _compare(wanted: Wanted, processes: Processes, eyes: Eyes, work: Mapping[Met
     told = _told(wanted, gathered, found, eyes, columns, competing, spent, cards, notes)
     _write(wanted, told, found)
     return told
+
+
+def keep_common(work: Mapping[Method, list[Job]], folders: Mapping[str, Path]) -> None:
+    """Move aside the pictures of photos that some method could not make: all are compared on the same photos.
+
+    Raises ValueError where no photo is left.
+    """
+    by_photo = list(zip(*work.values(), strict=True))  # every method's jobs are in the order of the photos
+    common = [all(job.painting.exists() for job in jobs) for jobs in by_photo]
+    if not any(common):
+        raise ValueError("there is no photo that every method could make; leave out the method that could not")
+    for method, jobs in work.items():
+        keep_only(folders[method.name], [job.painting for job, whole in zip(jobs, common, strict=True) if whole])
 
 
 def choose_photos(wanted: Wanted) -> list[Path]:
