@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[1] / "scripts" / "reliability"
-QUICK = ["kills", "damage"]
-SLOW = ["each_write", "disk", "resume", "pictures", "signals", "not_finite", "hostile", "soak", "machines"]
+QUICK = ["damage"]
+SLOW = ["kills", "each_write", "disk", "resume", "pictures", "signals", "not_finite", "hostile", "soak", "machines"]
 LONGEST = 240.0
 """Seconds; each takes some ten on an idle core."""
 

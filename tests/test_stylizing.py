@@ -123,7 +123,10 @@ WAYS: dict[str, tuple[dict[str, Any], dict[str, Any], int | None]] = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+QUICK = ("adam", "lbfgs", "lbfgsb")
+
+
+@pytest.mark.parametrize("way", [way if way in QUICK else pytest.param(way, marks=pytest.mark.slow) for way in WAYS])
 def test_stopped_after_any_step_it_ends_in_the_same_bits(way: str, begin: Begin, tmp_path: Path) -> None:
     asked, others, side = WAYS[way]
     moments = list[tuple[int, int]]()
