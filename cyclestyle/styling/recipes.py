@@ -96,13 +96,13 @@ class StylingSettings(Section):
     """Of a set of paintings, what a photo shall be like: the nearest in Gram space, a random one, the mean of all, or
     the one that there is. By default nearest, or one if there is only one."""
     network: NetworkKind | None = None
-    """Whose features. vgg19-distilled is an approximation of VGG-19, and four times as fast."""
+    """Whose features. vgg19-distilled is an approximation of VGG-19."""
     style_taps: Taps = None
     """Layers for the style. By default relu1_1 to relu5_1 of VGG, or as many of these as the weights have."""
     content_taps: Taps = None
     """Layers for the content. By default relu4_2 of VGG, or the deepest before it that the weights have."""
     pooling: Pooling = "max"
-    """Of VGG. Gatys found average pooling to give slightly smoother pictures."""
+    """max as the networks were trained; average is what Gatys et al. preferred."""
     padding: Padding = "reflect"
     """Of convolutions at the picture's border; zeros, which the networks were trained with, paint a frame there."""
     content_weight: NonNegativeFloat = 1.0
