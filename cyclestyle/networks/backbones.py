@@ -132,18 +132,7 @@ class Backbone(Extractor):
         return [window for stage in self.looked[: self.taps.index(tap) + 1] for window in stage]
 
     def forward(self, images: Images, taps: Sequence[str]) -> dict[str, Tensor]:
-        """Features at `taps`, computed no further than the deepest of them.
-
-        Args:
-            images: (n, 3, h, w) float, RGB in [-1, 1], of the weights' dtype.
-            taps: names out of `self.taps`.
-
-        Returns:
-            {tap: (n, channels, height, width)}, shallow to deep.
-
-        Raises:
-            ValueError: a tap that this network has not, or pictures too small for one.
-        """
+        """Features at `taps`, as every `Extractor` gives them."""
         x = self.prepared(images, taps)
         found: dict[str, Tensor] = {}
         for tap, stage in zip(self.taps, self.stages, strict=True):

@@ -129,18 +129,7 @@ class Vgg(Extractor):
         return found
 
     def forward(self, images: Images, taps: Sequence[str]) -> dict[str, Tensor]:
-        """Features after the ReLU at `taps`, computed no further than the deepest of them.
-
-        Args:
-            images: (n, 3, h, w) float, RGB in [-1, 1], of the weights' dtype.
-            taps: names out of `self.taps`.
-
-        Returns:
-            {tap: (n, channels, h / 2^b, w / 2^b)}, b the number of poolings before it, sizes rounded down.
-
-        Raises:
-            ValueError: a tap that this network has not, or pictures too small for one.
-        """
+        """Features at `taps`, as every `Extractor` gives them; sizes are halved by every pooling, rounded down."""
         x = self.prepared(images, taps)
         found: dict[str, Tensor] = {}
         for layer in self.layers:

@@ -168,10 +168,11 @@ def _cut(one: Tensor, size: int, stride: int) -> Tensor:
     return F.unfold(one[None], size, stride=stride)[0]
 
 
-def _energy(
-    own: Tensor, style: _Patches, index: Tensor, kept: Tensor, how: tuple[int, int, bool]
-) -> Tensor:  # (c, h, w) -> ()
-    """The sum of squares over all kept patches, one of a patch's positions at a time: no patch need be cut out."""
+def _energy(own: Tensor, style: _Patches, index: Tensor, kept: Tensor, how: tuple[int, int, bool]) -> Tensor:
+    """The sum of squares over all kept patches of a map (c, h, w), ().
+
+    One of a patch's positions at a time: no patch need be cut out.
+    """
     size, stride, averaged = how
     asked = _asked(own, kept, size, stride).clamp(min=1)
     total = own.new_zeros(())
