@@ -1,7 +1,6 @@
 """What a method costs: seconds for each picture that was really made, and the memory of the process that made it."""
 
 import json
-import sys
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 
 from cyclestyle.files import write_text
+from cyclestyle.footprint import peak_memory
 
 FILE = "cost.json"
 
@@ -70,22 +70,6 @@ def here(device: torch.device, settings: dict[str, Any]) -> Cost:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     # through JSON, so that it equals what is read again
     return Cost(device=name, threads=torch.get_num_threads(), settings=json.loads(json.dumps(settings, default=str)))
-
-
-def peak_memory() -> int:
-    """Bytes that this process had in memory at the most.
-
-    Linux tells it in VmHWM. `ru_maxrss` would not do there: a process inherits it from the one that started it, even
-    through exec, so that a small child of a large parent looks large.
-    """
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        import resource  # which Windows does not have
-
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _peak_gpu_memory() -> int | None:

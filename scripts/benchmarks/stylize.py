@@ -18,7 +18,7 @@ from statistics import median
 
 import torch
 
-from cyclestyle.comparison.cost import peak_memory
+from cyclestyle.footprint import peak_memory
 from cyclestyle.images import Images, load, to_images
 from cyclestyle.styling.descent import Step, adam
 from cyclestyle.styling.gallery import Chosen, scaled
