@@ -44,16 +44,51 @@ class DataSettings(Section):
     """Side to which pictures are scaled before the crop (`paper`)."""
     crop: Annotated[int, Field(ge=16, multiple_of=4)] = 256
     """Side of the square that the networks see."""
-    batch: PositiveInt = 1
-    """Pairs per device and pass. The paper's is 1; the learning rate is not scaled with it."""
+    batch: PositiveInt | Literal["auto"] = 1
+    """Pairs per device and pass. The paper's is 1; the learning rate is not scaled with it. auto: as many as the device
+    is fastest with, found by trying before the first step."""
     workers: NonNegativeInt = 2
-    """Processes that load pictures, per device. They change nothing but the speed."""
+    """Processes that load pictures which are not cached, per device. They change nothing but the speed."""
+    cache: str = "auto"
+    """Decode and scale pictures once and keep them below CYCLESTYLE_CACHE (else ~/.cache): `auto` takes at most 4 GB
+    and half of the free disk, or give a size such as 10GB; `off`: read the files each time. Changes nothing but the
+    speed."""
+
+    @field_validator("cache")
+    @classmethod
+    def _is_a_size(cls, given: str) -> str:
+        cache_limit(given)
+        return given
+
+    @field_validator("batch", mode="before")
+    @classmethod
+    def _is_a_batch(cls, given: object) -> object:
+        number = int(given) if isinstance(given, str) and given.isdigit() else given
+        if number != "auto" and (not isinstance(number, int) or number < 1):
+            raise ValueError("should be 1 or more, or auto")
+        return number
+
+    @property
+    def pairs(self) -> int:
+        """Pairs per device and pass, once `auto` has been settled."""
+        assert self.batch != "auto"  # training/trial.py comes first
+        return self.batch
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
         if self.augmentation == "paper" and self.resize < self.crop:
             raise ValueError(f"resize ({self.resize}) is smaller than crop ({self.crop})")
         return self
+
+
+def cache_limit(given: str) -> int | None:
+    """Bytes that `10GB` allows; None for `auto`, 0 for `off`. Raises ValueError for anything else."""
+    if given in {"auto", "off"}:
+        return None if given == "auto" else 0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*gb", given.strip().lower())
+    if match is None or not float(match[1]):
+        raise ValueError("should be auto, off or a size such as 10GB")
+    return round(float(match[1]) * 10**9)
 
 
 class GeneratorSettings(Section):
@@ -174,6 +209,16 @@ class ComputeSettings(Section):
     exact: bool = True
     """Compute the same bits every time, on GPUs too, where some operations are faster if their order is left to
     chance. A run that was killed then ends like one that never stopped."""
+    joined: bool = True
+    """Send pictures that go through the same network together: the same mathematics in fewer operations, and more
+    memory."""
+    compile: bool = False
+    """Compile the networks (torch.compile): a minute or more before the first step, and faster ones from then on."""
+    checkpointing: bool = False
+    """Compute the residual blocks of a resnet a second time on the way back instead of keeping what they made: less
+    than half of the memory, a quarter more time."""
+    graph: bool = False
+    """Record a step as CUDA graphs after a few: on one GPU, where one pair at a time leaves it waiting."""
     patience: PositiveInt = 10
     """Steps in a row that may be skipped because something in them is not a finite number; then the run stops."""
     accumulate: PositiveInt = 1
@@ -215,6 +260,9 @@ class EvaluationSettings(Section):
     """Whose features are compared. random: a seeded network that was never trained, if no weights can be had."""
     weights: Path | None = None
     """Folder of its weights; else CYCLESTYLE_WEIGHTS, torch's cache, or a download."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of the network's convolutions. bf16: for quick curves, where the hardware has it; `cyclestyle evaluate` always
+    takes fp32."""
 
 
 class Settings(Section):
@@ -237,6 +285,10 @@ class Settings(Section):
     @model_validator(mode="after")
     def _crop_suits_the_networks(self) -> Self:
         crop, depth, layers = self.data.crop, self.generator.depth, self.discriminator.layers
+        if self.compute.checkpointing and self.generator.kind != "resnet":
+            raise ValueError(
+                "compute.checkpointing is for generator.kind = resnet; a U-Net needs little memory as it is"
+            )
         if self.generator.kind == "unet" and crop % 2**depth:
             raise ValueError(f"data.crop ({crop}) should be a multiple of {2**depth} for a U-Net of depth {depth}")
         # The last normalised map has crop / 2^layers - 1 values a side, and one alone has no variance.

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from cyclestyle.config import Settings
 
-CHANGES_NOTHING = frozenset({"run", "data.workers", "data.folder", "data.photos", "data.paintings"})
+CHANGES_NOTHING = frozenset({"run", "data.workers", "data.cache", "data.folder", "data.photos", "data.paintings"})
 """Settings that may differ between a run and its continuation (the pictures themselves are compared by fingerprint)."""
 
 

@@ -73,6 +73,14 @@ def no_loader_outlives_the_tests() -> Iterator[None]:
         child.kill()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def caches_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is left in the folder where a user's pictures are cached; processes that tests start inherit it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CYCLESTYLE_CACHE", str(tmp_path_factory.mktemp("caches")))
+        yield
+
+
 @pytest.fixture
 def fresh_accelerate() -> Iterator[None]:
     """Accelerate keeps its state for the life of a process; a test begins and ends without one."""

@@ -5,7 +5,6 @@ import random
 import subprocess
 import sys
 
-import albumentations as A
 import cv2
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ import torch
 from PIL import Image
 
 from cyclestyle.config import DataSettings
-from cyclestyle.data.augment import augment, build_augmentation
+from cyclestyle.data.augment import Augmentation, augment
 from cyclestyle.images import to_images
 
 PRESETS = ["paper", "flip", "zoom", "none"]
@@ -24,8 +23,8 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def chain(preset: str, *, crop: int = 32, resize: int = 64) -> A.Compose:
-    return build_augmentation(DataSettings(augmentation=preset, crop=crop, resize=resize))
+def chain(preset: str, *, crop: int = 32, resize: int = 64) -> Augmentation:
+    return Augmentation(DataSettings(augmentation=preset, crop=crop, resize=resize))
 
 
 def coordinates(side: int) -> Image.Image:

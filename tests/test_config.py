@@ -19,6 +19,7 @@ from cyclestyle.config import (
     ScheduleSettings,
     Section,
     Settings,
+    cache_limit,
     seconds,
 )
 from cyclestyle.settings import (
@@ -96,7 +97,7 @@ def test_an_unknown_key_is_refused_by_its_full_name(values: dict[str, Any], text
         ({"data": {"crop": 30}}, "data.crop = 30: should be a multiple of 4"),
         ({"data": {"crop": 12}}, "data.crop = 12: should be greater than or equal to 16"),
         ({"data": {"resize": 255}}, "data: resize (255) is smaller than crop (256)"),
-        ({"data": {"batch": 0}}, "data.batch = 0: should be greater than 0"),
+        ({"data": {"batch": 0}}, "data.batch = 0: should be 1 or more, or auto"),
         ({"data": {"workers": -1}}, "data.workers = -1: should be greater than or equal to 0"),
         ({"data": {"augmentation": "all"}}, "data.augmentation = 'all': should be 'paper', 'flip', 'zoom' or 'none'"),
         ({"seed": -1}, "seed = -1: should be greater than or equal to 0"),
@@ -385,6 +386,7 @@ CHANGED: dict[str, Any] = {
     "data.crop": 128,
     "data.batch": 2,
     "data.workers": 0,
+    "data.cache": "off",
     "generator.kind": "unet",
     "generator.width": 32,
     "generator.blocks": 6,
@@ -407,6 +409,10 @@ CHANGED: dict[str, Any] = {
     "schedule.decay_epochs": 1.0,
     "compute.mixed_precision": "bf16",
     "compute.exact": False,
+    "compute.joined": False,
+    "compute.compile": True,
+    "compute.checkpointing": True,
+    "compute.graph": True,
     "compute.patience": 3,
     "compute.accumulate": 2,
     "compute.average": 0.0,
@@ -420,8 +426,9 @@ CHANGED: dict[str, Any] = {
     "evaluation.pictures": 10,
     "evaluation.network": "random",
     "evaluation.weights": "w",
+    "evaluation.precision": "bf16",
 }
-MAY_CHANGE = {"run", "data.folder", "data.photos", "data.paintings", "data.workers"}
+MAY_CHANGE = {"run", "data.folder", "data.photos", "data.paintings", "data.workers", "data.cache"}
 
 
 def test_the_list_of_changes_below_knows_every_setting() -> None:
@@ -472,3 +479,15 @@ def test_a_setting_that_did_not_exist_when_the_run_began_is_taken_to_have_had_it
 def test_a_setting_that_no_longer_exists_is_a_contradiction() -> None:
     before = identity(settings()) | {"generator.colour": "red"}
     assert contradictions(before, settings()) == ["generator.colour: was red, is now None"]
+
+
+# --- sizes of caches ----------------------------------------------------------------------------------------------
+
+
+def test_the_cache_is_automatic_off_or_a_size() -> None:
+    sizes = {"auto": None, "off": 0, "10GB": 10**10, "0.5 gb": 5 * 10**8}
+    assert {given: cache_limit(given) for given in sizes} == sizes
+    assert DataSettings().cache == "auto"
+    for given in ("", "10", "GB", "0GB", "-1GB", "10MB", "on"):
+        with pytest.raises(ValidationError, match="auto, off or a size such as 10GB"):
+            DataSettings(cache=given)

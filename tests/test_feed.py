@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -215,3 +216,30 @@ def test_what_was_never_begun_or_has_no_loaders_can_be_closed(tmp_path: Path, dr
     feed = Feed(Loading(tmp_path, draw, workers=0), 0, pytest.fail)
     next(feed)
     feed.close()
+
+
+def test_the_time_that_batches_are_waited_for_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("cyclestyle.training.feed.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    class Slow:
+        """Takes two seconds for each; and is closed as generators are."""
+
+        closed = False
+
+        def __next__(self) -> Batch:
+            now[0] += 2
+            return Batch(torch.zeros(1), torch.zeros(1))
+
+        def close(self) -> None:
+            self.closed = True
+
+    slow = Slow()
+    feed = Feed(lambda first: slow, 0, pytest.fail)  # type: ignore[arg-type]
+    assert feed.waited == 0
+    for _ in range(3):
+        next(feed)
+        now[0] += 50  # the step itself
+    assert feed.waited == 6
+    feed.close()
+    assert slow.closed

@@ -15,109 +15,171 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cyclestyle.config import DataSettings
-from cyclestyle.data.augment import augment, build_augmentation
+from cyclestyle.data.augment import Augmentation, Cut, in_range
+from cyclestyle.data.decoding import Pixels, read_pixels
+from cyclestyle.data.draws import INSTEAD_OF_PAINTING, INSTEAD_OF_PHOTO, Draws, generator
 from cyclestyle.data.folders import Sets
-from cyclestyle.images import Images, load
 from cyclestyle.stopping import ignore_signals
-
-# What a number is drawn for. They are part of every seed: changing one changes every run.
-ORDER, PAINTING, AUGMENT_PHOTO, AUGMENT_PAINTING = range(4)
-INSTEAD_OF_PHOTO, INSTEAD_OF_PAINTING = 5, 6  # 4 is the replay memory's
 
 PR_SET_PDEATHSIG = 1  # of Linux' prctl
 ATTEMPTS = 8
 """Pictures in a row that may be unreadable; after so many it is not the pictures, it is the folder."""
 
 
-class Pair(NamedTuple):
-    """A photo and a painting that have nothing to do with each other."""
+class Shelf(Protocol):
+    """Where the pictures of a set come from, as `Augmentation.prepare` or `to_keep` gives them."""
 
-    photo: torch.Tensor  # (3, crop, crop)
-    painting: torch.Tensor  # (3, crop, crop)
-    lost: tuple[str, ...]
-    """Why others had to stand in for the pictures whose turn it was: a sentence for each."""
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Pixels:
+        """Raises ValueError or OSError, with a sentence, for a picture that cannot be read."""
+        ...
+
+
+class Files:
+    """Read from the disk each time."""
+
+    def __init__(self, paths: Sequence[Path], augmentation: Augmentation) -> None:
+        self.paths, self.augmentation = paths, augmentation
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Pixels:
+        return self.augmentation.prepare(read_pixels(self.paths[index]))
 
 
 class Batch(NamedTuple):
-    """Pairs, stacked."""
+    """Photos and as many paintings, each pair of which has nothing to do with each other.
 
-    photos: Images  # (n, 3, crop, crop)
-    paintings: Images  # (n, 3, crop, crop)
+    They are bytes until they are on the device: a quarter to move, and made floats by the one that is to learn.
+    """
+
+    photos: torch.Tensor  # (n, 3, crop, crop), bytes, or Images
+    paintings: torch.Tensor  # (n, 3, crop, crop), likewise
     lost: tuple[str, ...] = ()
-    """Sentences on pictures that others had to stand in for."""
+    """Why others had to stand in for the pictures whose turn it was: a sentence for each."""
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on a device."""
-        return Batch(self.photos.to(device, non_blocking=True), self.paintings.to(device, non_blocking=True), self.lost)
+        """The same on a device, as Images: float, in [-1, 1]."""
+        photos, paintings = (in_range(one.to(device, non_blocking=True)) for one in (self.photos, self.paintings))
+        return Batch(photos, paintings, self.lost)
 
 
-class UnpairedPictures(Dataset[Pair]):
-    """The pair at a place in the endless row of photos."""
+class Turn(NamedTuple):
+    """What stands at a place in the row."""
 
-    def __init__(self, sets: Sets, settings: DataSettings, seed: int) -> None:
+    epoch: int
+    photo: int
+    painting: int
+    photo_cut: Cut
+    painting_cut: Cut
+
+
+class UnpairedPictures(Dataset[Batch]):
+    """The pairs at places in the endless row of photos."""
+
+    def __init__(
+        self, sets: Sets, settings: DataSettings, seed: int, shelves: tuple[Shelf, Shelf] | None = None
+    ) -> None:
+        """`shelves`: where photos and paintings come from, if not from their files."""
         self.photos: Sequence[Path] = sets.photos
         self.paintings: Sequence[Path] = sets.paintings
-        self.chain = build_augmentation(settings)
+        self.augmentation = Augmentation(settings)
         self.seed = seed
-        self._order: tuple[int, np.ndarray] | None = None
-
-    def __getitem__(self, index: int) -> Pair:
-        epoch, photo = self.photo_at(index)
-        stranger = self.painting_at(epoch, photo)
-        lost: list[str] = []
-        return Pair(
-            photo=self._cut(self.photos, photo, (epoch, photo), AUGMENT_PHOTO, INSTEAD_OF_PHOTO, lost),
-            painting=self._cut(self.paintings, stranger, (epoch, photo), AUGMENT_PAINTING, INSTEAD_OF_PAINTING, lost),
-            lost=tuple(lost),
+        self.shelves: tuple[Shelf, Shelf] = shelves or (
+            Files(sets.photos, self.augmentation),
+            Files(sets.paintings, self.augmentation),
         )
+        self.draws = Draws(seed, len(sets.photos), len(sets.paintings), self.augmentation)
 
-    def _cut(
-        self, paths: Sequence[Path], index: int, turn: tuple[int, int], augmenting: int, instead: int, lost: list[str]
-    ) -> torch.Tensor:
-        """A picture, cut; where it can no longer be read, or the cut is of one colour, another chosen by the turn.
+    def __getitem__(self, index: int) -> Batch:
+        """The pair at one place."""
+        return self.batch([index])
+
+    def __getitems__(self, places: list[int]) -> Batch:
+        """What PyTorch's loader asks for a batch."""
+        return self.batch(places)
+
+    def batch(self, places: Sequence[int], *, pin: bool = False) -> Batch:
+        """The pairs at some places. `pin`: in memory that a GPU fetches from by itself."""
+        side = self.augmentation.side
+        photos, paintings = (
+            torch.empty((len(places), 3, side, side), dtype=torch.uint8, pin_memory=pin) for _ in range(2)
+        )
+        lost: list[str] = []
+        for place, photo, painting in zip(places, photos.numpy(), paintings.numpy(), strict=True):
+            turn = self.turn(place)
+            self.take_photo(turn, photo, lost)
+            self.take_painting(turn, painting, lost)
+        return Batch(photos, paintings, tuple(lost))
+
+    def take_photo(self, turn: Turn, out: Pixels, lost: list[str]) -> int:
+        """Cut a turn's photo into (3, crop, crop); returns its index, or that of the one which stands in for it."""
+        key = turn.epoch, turn.photo, INSTEAD_OF_PHOTO
+        return self._take(self.shelves[0], turn.photo, turn.photo_cut, key, out, lost)
+
+    def take_painting(self, turn: Turn, out: Pixels, lost: list[str]) -> int:
+        """Likewise its painting."""
+        key = turn.epoch, turn.photo, INSTEAD_OF_PAINTING
+        return self._take(self.shelves[1], turn.painting, turn.painting_cut, key, out, lost)
+
+    def _take(self, shelf: Shelf, index: int, cut: Cut, key: tuple[int, int, int], out: Pixels, lost: list[str]) -> int:
+        """A picture, cut; where it can no longer be read, or the cut is of one colour, another chosen by the key.
 
         A single colour teaches nothing, and instance norm makes enormous gradients of it. If nothing else comes up,
         it is taken all the same.
         """
-        flat: torch.Tensor | None = None
+        flat: tuple[int, Pixels] | None = None
         for attempt in range(ATTEMPTS):
             if attempt:
-                index = int(generator(self.seed, *turn, instead, attempt).integers(len(paths)))
+                index = int(generator(self.seed, *key, attempt).integers(len(shelf)))
             try:
-                picture = load(paths[index])
+                prepared = shelf[index]
             except (ValueError, OSError) as error:
                 lost.append(str(error))
                 continue
-            cut = augment(self.chain, picture, draw_seed(self.seed, *turn, augmenting))
-            if (cut.amax(dim=(1, 2)) > cut.amin(dim=(1, 2))).any():
-                return cut
-            flat = cut
+            self.augmentation.cut(prepared, cut, out)
+            if not is_flat(out):
+                return index
+            flat = index, out.copy()
         if flat is None:
             raise ValueError(f"{ATTEMPTS} pictures in a row cannot be read; is their folder still there? {lost[-1]}")
-        return flat
+        out[:] = flat[1]
+        return flat[0]
 
     def names(self, place: int) -> tuple[Path, Path]:
         """The photo and the painting whose turn it is at a place in the row."""
-        epoch, photo = self.photo_at(place)
-        return self.photos[photo], self.paintings[self.painting_at(epoch, photo)]
+        turn = self.turn(place)
+        return self.photos[turn.photo], self.paintings[turn.painting]
+
+    def turn(self, place: int) -> Turn:
+        """All that is drawn for a place in the row."""
+        number, photo = self.photo_at(place)
+        epoch = self.draws.epoch(number)
+        return Turn(number, photo, int(epoch.beside[photo]), epoch.photos.of(photo), epoch.paintings.of(photo))
 
     def photo_at(self, place: int) -> tuple[int, int]:
         """(epoch, index of the photo) at a place in the row."""
         epoch, position = divmod(place, len(self.photos))
-        if self._order is None or self._order[0] != epoch:
-            self._order = epoch, generator(self.seed, epoch, 0, ORDER).permutation(len(self.photos))
-        return epoch, int(self._order[1][position])
+        return epoch, int(self.draws.epoch(epoch).order[position])
 
     def painting_at(self, epoch: int, index: int) -> int:
         """Index of the painting that stands beside photo `index` in `epoch`."""
-        return int(generator(self.seed, epoch, index, PAINTING).integers(len(self.paintings)))
+        return int(self.draws.epoch(epoch).beside[index])
+
+
+def is_flat(pixels: Pixels) -> bool:
+    """Whether (3, h, w) is of one colour."""
+    corner, middle = pixels[:, 0, 0], pixels[:, pixels.shape[1] // 2, pixels.shape[2] // 2]
+    # These two pixels tell it of nearly every picture that is not.
+    return corner.tobytes() == middle.tobytes() and not (pixels != corner[:, None, None]).any()
 
 
 class Places(Sampler[list[int]]):
@@ -141,7 +203,7 @@ def build_loader(pictures: UnpairedPictures, places: Places, settings: DataSetti
         pictures,
         batch_sampler=places,
         num_workers=settings.workers,
-        collate_fn=_stack,
+        collate_fn=_as_it_is,
         pin_memory=pin,
         worker_init_fn=partial(_begin_worker, os.getpid()),
     )
@@ -167,19 +229,5 @@ def _end_workers() -> None:
         child.kill()
 
 
-def _stack(pairs: list[Pair]) -> Batch:
-    return Batch(
-        torch.stack([pair.photo for pair in pairs]),
-        torch.stack([pair.painting for pair in pairs]),
-        tuple(sentence for pair in pairs for sentence in pair.lost),
-    )
-
-
-def generator(*key: int) -> np.random.Generator:
-    """A random generator that follows from a few whole numbers alone."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
-
-
-def draw_seed(*key: int) -> int:
-    """A seed that follows from a few whole numbers alone."""
-    return int(np.random.SeedSequence(key).generate_state(1, np.uint32)[0])
+def _as_it_is(batch: Any) -> Any:  # PyTorch types it as made of a list
+    return batch

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 from cyclestyle.data.unpaired import Batch
@@ -25,6 +26,8 @@ class Feed:
         self.number = first
         self.lost: list[str] = []
         """Sentences on pictures that could not be read."""
+        self.waited = 0.0
+        """Seconds that batches were waited for."""
         self.batches: Iterator[Batch] | None = None
 
     def _begin(self) -> Iterator[Batch]:
@@ -42,8 +45,8 @@ class Feed:
             signal.signal(signal.SIGCHLD, before)
 
     def close(self) -> None:
-        """End the processes that load pictures. Left to chance, PyTorch waits ten seconds for each of them."""
-        end = getattr(self.batches, "_shutdown_workers", None)
+        """End the processes or the thread that load pictures. Left to chance, PyTorch waits ten seconds for each."""
+        end = getattr(self.batches, "_shutdown_workers", getattr(self.batches, "close", None))
         self.batches = None
         if end is not None:
             end()
@@ -52,6 +55,13 @@ class Feed:
         return self
 
     def __next__(self) -> Batch:
+        begun = time.monotonic()
+        try:
+            return self._next()
+        finally:
+            self.waited += time.monotonic() - begun
+
+    def _next(self) -> Batch:
         for _ in range(RESTARTS):
             try:
                 if self.batches is None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from cyclestyle.data.folders import Sets
-from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures, build_loader
+from cyclestyle.data.unpaired import Batch
 from cyclestyle.evaluation.gauge import Gauge
 from cyclestyle.files import reason, written_aside
 from cyclestyle.progress import Progress
@@ -19,10 +19,13 @@ from cyclestyle.training.learner import Learner, Taken
 from cyclestyle.training.panel import Panel
 from cyclestyle.training.saved import facts, files, painters
 from cyclestyle.training.schedule import Budgeted, Planned
+from cyclestyle.training.supply import Supply
 
 NO_END = 1 << 40
 """Passes; loaders need a number, and a budget of time has none."""
 
+WORTH_TELLING = 0.05
+"""Share of the time spent waiting for pictures, from which on the progress line tells it."""
 
 KIDS = {"kid": "with averaged weights", "kid_last": "with the last", "kid_untouched": "of the photos themselves"}
 
@@ -49,7 +52,7 @@ class Story:
         self.processes, self.accelerator = learner.processes, learner.accelerator
         self.journal: Journal | None = None
         self.panel: Panel | None = None
-        self.unpaired = UnpairedPictures(sets, self.settings.data, self.settings.seed)
+        self.supply = Supply(sets, self.settings, self.processes, self.accelerator.device)
         self.spoken = time.monotonic(), learner.step  # when, and at which step, the pace was last told
         self.known_as_lost: set[str] = set()
         self.rung: set[str] = set()  # kinds of alarms that were said
@@ -68,6 +71,9 @@ class Story:
         end = self.schedule.last(self.step)
         with Progress("training", end, unit="steps", done=self.step, show=self.processes.main) as self.progress:
             self._prepare()
+            if not self.over:
+                self.supply.cache(self.progress.say, self._hurried)
+                self.spoken = time.monotonic(), self.step
             feed = Feed(self._batches, self.step * self.settings.compute.accumulate, self.progress.say)
             try:
                 self._go_on()
@@ -135,10 +141,7 @@ class Story:
         """This process's batches from a pass on."""
         budgeted = isinstance(self.schedule, Budgeted)
         last = NO_END if budgeted else self.schedule.last(self.step) * self.settings.compute.accumulate
-        data = self.settings.data
-        places = Places(first, last, batch=data.batch, rank=self.processes.rank, processes=self.processes.count)
-        pin = self.accelerator.device.type == "cuda"
-        return iter(build_loader(self.unpaired, places, data, pin=pin))
+        return self.supply.batches(first, last)
 
     def _agree(self) -> bool:
         """Whether any process was asked to stop; and what time it is, for a budget, on the slowest clock."""
@@ -161,11 +164,11 @@ class Story:
             return
         for sentence in lost:
             self._say("lost", f"{sentence}; another picture stands in for it")
-        self._write(losses)
+        self._write(losses, feed)
         if self.panel is not None and self.panel.judge is not None:
             self._alarm(self.panel.judge.listen(losses, self.settings.objective.adversarial))
 
-    def _write(self, losses: dict[str, float]) -> None:
+    def _write(self, losses: dict[str, float], feed: Feed) -> None:
         assert self.journal is not None
         now, (then, at) = time.monotonic(), self.spoken
         self.spoken = now, self.step
@@ -176,9 +179,12 @@ class Story:
             "skipped": self.learner.guard.skipped,
         }
         self.journal.write(self.step, losses | told)
-        pace = (self.step - at) * self.learner.pairs / max(now - then, 1e-9)
-        self.journal.pace(self.step, {"pairs_per_second": pace, "seconds": now - self.began})
-        self.progress.advance(0, note=_summary(losses))
+        spent = max(now - then, 1e-9)
+        pace = (self.step - at) * self.learner.pairs / spent
+        waiting, feed.waited = feed.waited / spent, 0.0
+        self.journal.pace(self.step, {"pairs_per_second": pace, "seconds": now - self.began, "waiting": waiting})
+        aside = f" waiting for pictures {waiting:.0%}" if waiting > WORTH_TELLING else ""
+        self.progress.advance(0, note=_summary(losses) + aside)
 
     def _skipped(self, taken: Taken) -> None:
         """Say why a step was not taken, and from which pictures; stop where there is no hope."""
@@ -197,7 +203,7 @@ class Story:
     def _names(self, number: int) -> list[str]:
         """The pictures of a step, of all processes: they follow from its number. At most the first eight pairs."""
         first = number * self.learner.pairs
-        pairs = [self.unpaired.names(place) for place in range(first, first + min(self.learner.pairs, 8))]
+        pairs = [self.supply.names(place) for place in range(first, first + min(self.learner.pairs, 8))]
         more = [f"and {self.learner.pairs - 8} more pairs"] if self.learner.pairs > 8 else []
         return [f"{photo} with {painting}" for photo, painting in pairs] + more
 

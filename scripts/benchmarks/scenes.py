@@ -21,12 +21,12 @@ import torch.nn.functional as F
 from PIL import Image
 
 from cyclestyle.config import Settings
-from cyclestyle.data.augment import augment, build_augmentation
+from cyclestyle.data.augment import Augmentation, augment
+from cyclestyle.data.draws import draw_seed
 from cyclestyle.data.folders import find_sets
 from cyclestyle.data.scenes.description import describe
 from cyclestyle.data.scenes.folder import RECORD, SETS
 from cyclestyle.data.scenes.painting import paint_truth
-from cyclestyle.data.unpaired import draw_seed
 from cyclestyle.images import load
 from cyclestyle.networks.generator import build_generator
 from cyclestyle.networks.layers import initialise
@@ -54,7 +54,7 @@ def true_paintings(settings: Settings) -> list[Image.Image]:
 def train_twin(settings: Settings, paintings: list[Image.Image], seconds: float, to: Path) -> int:
     """Train the demo's generator on pairs for a time; returns the number of steps."""
     photos = [load(path) for path in find_sets(settings.data).photos]
-    chain = build_augmentation(settings.data)
+    chain = Augmentation(settings.data)
     network = build_generator(settings.generator)
     chances = torch.Generator().manual_seed(settings.seed)
     initialise(network, chances)
@@ -64,7 +64,7 @@ def train_twin(settings: Settings, paintings: list[Image.Image], seconds: float,
     began, step = time.monotonic(), 0
     while (elapsed := (time.monotonic() - began) / seconds) < 1:
         adam.param_groups[0]["lr"] = rate * min(1.0, 2 * (1 - elapsed))
-        chosen = torch.randint(len(photos), (settings.data.batch,), generator=chances).tolist()
+        chosen = torch.randint(len(photos), (settings.data.pairs,), generator=chances).tolist()
         # One seed for both: the pair is cut and mirrored alike.
         seeds = [draw_seed(settings.seed, step, index) for index in chosen]
         images = torch.stack([augment(chain, photos[index], seed) for index, seed in zip(chosen, seeds, strict=True)])

@@ -208,7 +208,7 @@ def _last(said: str) -> str:
 def one_picture_lost(place: Path, workers: int) -> Row:
     """A picture is deleted in mid-run."""
     data = draw_sets(place / f"one-lost-{workers}")
-    settings = tiny(place / f"lost-{workers}", data, data={"workers": workers}, schedule={"steps": 50})
+    settings = tiny(place / f"lost-{workers}", data, data={"workers": workers, "cache": "off"}, schedule={"steps": 50})
     victim = data / "photos" / "picture-003.png"
     child = run_command(settings, act=lambda: at_steps([10], victim.unlink))[0]
     code = child.wait()
@@ -223,7 +223,7 @@ def folder_lost(place: Path, workers: int, processes: int, expected: dict[str, s
     """The photos' folder vanishes in mid-run, and is put back."""
     name = f"folder-{workers}-{processes}"
     data = draw_sets(place / f"data-{name}")
-    settings = tiny(place / name, data, data={"workers": workers})
+    settings = tiny(place / name, data, data={"workers": workers, "cache": "off"})
     away = data / "photos", data / "elsewhere"
     children = run_command(settings, processes=processes, act=lambda: at_steps([17], lambda: away[0].rename(away[1])))
     codes = [child.wait() for child in children]

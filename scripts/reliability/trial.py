@@ -74,6 +74,8 @@ def tiny(run: Path, data: Path, /, **sections: Any) -> Settings:
     }
     for name, section in sections.items():
         values[name] = values.get(name, {}) | section if isinstance(section, dict) else section
+    if values["data"]["workers"]:  # they are there for pictures that are not cached
+        values["data"] = {"cache": "off"} | values["data"]
     return Settings.model_validate(values)
 
 
