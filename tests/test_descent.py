@@ -118,9 +118,9 @@ def test_the_end_is_not_above_the_beginning_however_few_the_steps(descend: Any, 
 @ALONE
 def test_where_evaluations_end_within_a_line_search_the_lowest_point_is_kept(descend: Any) -> None:
     """Not the one that happened to be the last."""
-    start, ended_higher = 0.9 * drawn(dtype=torch.float64), 0
-    for steps in range(2, 40):
-        watched = Watched(valley)
+    ended_higher = 0
+    for seed, steps in itertools.product(range(4), range(2, 40)):
+        start, watched = 1.5 * drawn(seed=seed, dtype=torch.float64), Watched(valley)
         found, _ = descend(start, watched, steps, unheard)
         values = [valley(one).total.item() for one in watched.asked]
         assert valley(found).total.item() == min(values)

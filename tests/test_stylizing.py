@@ -299,7 +299,10 @@ def test_each_scale_begins_where_the_one_before_ended(begin: Begin) -> None:
 
 
 def test_adam_takes_its_memory_along_and_the_others_begin_with_none(begin: Begin) -> None:
-    for optimizer, name, expected in (("adam", "memory.step", [1, 2, 3, 4, 5, 6]), ("lbfgs", "memory.n_iter", [1, 1])):
+    for optimizer, name, expected in (
+        ("adam", "memory.step", [1, 2, 3, 4, 5, 6]),
+        ("lbfgs", "memory.count", [1, 2, 3, 1, 2, 3]),
+    ):
         counts = list[int]()
         workshop = begin(optimizer=optimizer)
         stylize(workshop, [order()], None, lambda moment: counts.append(int(moment.remembered()[name])))  # noqa: B023

@@ -10,6 +10,7 @@ L-BFGS can be gone on with from what they tell, to the bit; SciPy's L-BFGS-B kee
 An objective that is no finite number ends them with a ValueError: what follows from it is no picture.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
@@ -20,7 +21,9 @@ from scipy.optimize import Bounds, minimize
 from torch import Tensor
 
 from cyclestyle.images import Images
+from cyclestyle.styling.curvature import Curvature
 from cyclestyle.styling.objective import Evaluation
+from cyclestyle.styling.wolfe import Place, strong_wolfe
 
 State = dict[str, Tensor]
 """What an optimiser remembers, flat, so that a file without code can hold it."""
@@ -32,7 +35,7 @@ class Step(NamedTuple):
     number: int
     """Evaluations so far, this one included."""
     evaluation: Evaluation
-    """At the pictures as they were before the step."""
+    """At the pictures as Adam had them before the step, as L-BFGS has them after it."""
     images: Images
     """After it."""
     state: Callable[[], State] | None
@@ -48,6 +51,10 @@ EPSILON = 1e-12
 """Of Adam: gradients of a picture's pixels are small numbers."""
 WOLFE_AT_MOST = 25
 """Evaluations of one line search."""
+FIRST_MOVE = 0.01
+"""Of L-BFGS where it knows no curvature: by how much pixels are moved in the mean, where colours go from -1 to 1."""
+SOUND = 1e-3
+"""Share of the slope by which it must become flatter along a step for L-BFGS to learn from it; below is rounding."""
 
 
 def adam(
@@ -96,11 +103,13 @@ def lbfgs(
 ) -> tuple[Images, State]:
     """L-BFGS (Liu, Nocedal 1989) with a line search under the strong Wolfe conditions; one picture, without bounds.
 
+    On a GPU the host waits once for every evaluation and once for every step, however long the memory.
+
     Args:
         images: (1, 3, h, w).
         evaluate: gives the objective and its gradient.
         steps: evaluations in all.
-        seen: is told of each step, after all evaluations that it took.
+        seen: is told of the first evaluation, and of each step, after all evaluations that it took.
         history: how many earlier steps are remembered: 2 x `history` pictures in float32.
         state: what an earlier call told, to go on from.
 
@@ -111,112 +120,87 @@ def lbfgs(
         ValueError: several pictures, or the objective is no finite number.
     """
     _require_one(images)
-    leaf = images.detach().clone()
-    optimizer = torch.optim.LBFGS(
-        [leaf],
-        max_iter=1,
-        max_eval=WOLFE_AT_MOST,
-        history_size=history,
-        tolerance_grad=0.0,
-        tolerance_change=0.0,
-        line_search_fn="strong_wolfe",
-    )
-    asked = _Asked(evaluate, leaf, steps)
+    line = _Line(images.detach().clone(), evaluate)
+    curvature = Curvature(line.leaf.flatten(), history)
     if state:
-        asked.restore(state)
-        optimizer.state[leaf] = _unpacked(state, history)
+        line.restore(state)
+        curvature.restore(state)
 
     def remembered() -> State:
-        return _packed(optimizer.state[leaf]) | asked.remembered()
+        return line.remembered() | curvature.state()
 
-    while asked.count < steps and not asked.ended:
-        before, start = asked.count, leaf.clone()
-        try:
-            optimizer.step(asked)
-        except _SpentError:
-            assert asked.lowest is not None  # a step begins with an evaluation, or with one that is known
-            leaf.copy_(asked.lowest)
-        asked.ended, asked.lowest = torch.equal(leaf, start), None
-        if asked.count > before:
-            seen(Step(asked.count, asked.last, leaf, remembered))
-    return leaf, remembered()
+    if not state and steps > 0:
+        line.begin()
+        seen(Step(line.count, line.here, line.leaf, remembered))
+    while line.count < steps and not line.ended:
+        gradient = line.here.gradient.flatten()
+        way, slope = curvature.way_down(gradient)
+        if slope >= 0 and curvature.known:  # of rounding
+            curvature.forget()
+            continue
+        if not slope < 0:
+            line.ended = True
+            break
+        first = 1.0 if curvature.known else FIRST_MOVE / gradient.abs().mean().item()
+        found = line.search(way, slope, first, min(WOLFE_AT_MOST, steps - line.count))
+        if found.slope - slope > SOUND * -slope:
+            curvature.learn(way * found.at, line.here.gradient.flatten() - gradient)
+        seen(Step(line.count, line.here, line.leaf, remembered))
+    return line.leaf, remembered()
 
 
 class _SpentError(Exception):
     """There are no evaluations left."""
 
 
-class _Asked:
-    """The objective as torch's L-BFGS asks for it: scaled, counted, and not twice at the same place.
+class _Line:
+    """A picture, the objective there, and looking for the next along a line."""
 
-    Its curvature is dropped where y s < 1e-10, an absolute number, so the scale must not be tiny: the gradient's mean
-    size is made 1 at the beginning.
-    """
+    here: Evaluation
 
-    def __init__(self, evaluate: Evaluate, leaf: Tensor, most: int) -> None:
-        self.evaluate, self.leaf, self.most = evaluate, leaf, most
-        self.count, self.scale = 0, 0.0
-        self.at: Tensor | None = None
-        self.last: Evaluation
-        self.lowest: Tensor | None = None
-        """Where the objective was smallest since this was last made None."""
-        self.least = 0.0
+    def __init__(self, leaf: Images, evaluate: Evaluate) -> None:
+        self.leaf, self.evaluate, self.count = leaf, evaluate, 0
         self.ended = False
-        """Whether the last step led nowhere: then no other would."""
+        """Whether the last line led nowhere: then no other would."""
 
-    def __call__(self) -> float:
-        if self.at is None or not torch.equal(self.at, self.leaf):
-            if self.count == self.most:
-                raise _SpentError
+    def begin(self) -> None:
+        """The first evaluation."""
+        self.count, self.here = 1, _finite(self.evaluate(self.leaf), 1)
+
+    def search(self, way: Tensor, slope: float, first: float, most: int) -> Place[tuple[Evaluation, bool]]:
+        """Go along a way (n,), and tell how far; where that is nowhere, it has ended."""
+        way = way.view_as(self.leaf)
+
+        def ask(at: float) -> Place[tuple[Evaluation, bool]]:
+            there = torch.add(self.leaf, way, alpha=at)
             self.count += 1
-            self.at, self.last = self.leaf.clone(), _finite(self.evaluate(self.leaf), self.count)
-        size = self.last.gradient.abs().mean().item()
-        self.scale = self.scale or (1 / size if size > 0 else 1.0)
-        self.leaf.grad = self.last.gradient * self.scale
-        value = self.last.total.item() * self.scale
-        if self.lowest is None or value < self.least:
-            self.lowest, self.least = self.at, value
-        return value
+            found = self.evaluate(there)
+            # At once, as a GPU is waited for. A gradient that is not finite has no finite product, unless the way is 0.
+            parts = (found.total.sum(), (found.gradient * way).sum(), (there != self.leaf).any())
+            value, along, moved = torch.stack([part.double() for part in parts]).tolist()
+            if not (math.isfinite(value) and math.isfinite(along)):
+                raise ValueError(_no_number(self.count))
+            return Place(at, value, along, (found, bool(moved)))
+
+        start = Place(0.0, self.here.total.double().sum().item(), slope, (self.here, False))
+        found = strong_wolfe(start, ask, first, most)
+        self.leaf, (self.here, moved) = torch.add(self.leaf, way, alpha=found.at), found.known
+        self.ended = not moved
+        return found
 
     def remembered(self) -> State:
         """The last evaluation too: it is not asked for again when the run goes on."""
-        assert self.at is not None  # there was a step
         numbers = {"count": torch.tensor(self.count), "ended": torch.tensor(self.ended)}
-        parts = {f"part.{name}": part for name, part in self.last.parts.items()}
-        scale = {"scale": torch.tensor(self.scale, dtype=torch.float64)}
-        return numbers | scale | parts | {"at": self.at, "gradient": self.last.gradient}
+        return (
+            numbers
+            | {f"part.{name}": part for name, part in self.here.parts.items()}
+            | {"gradient": self.here.gradient}
+        )
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        self.count, self.ended, self.scale = int(state["count"]), bool(state["ended"]), float(state["scale"])
+        self.count, self.ended = int(state["count"]), bool(state["ended"])
         parts = {name.removeprefix("part."): part for name, part in state.items() if name.startswith("part.")}
-        self.at, self.last = state["at"], Evaluation(parts, state["gradient"])
-
-
-LISTS = ("old_dirs", "old_stps", "ro")
-
-
-def _packed(found: Mapping[str, object]) -> State:
-    """What torch's L-BFGS remembers, as tensors: lists are stacked, numbers wrapped."""
-    packed: State = {}
-    for name, value in found.items():
-        if name in LISTS:
-            packed |= {f"{name}.{index}": one for index, one in enumerate(value)}  # type: ignore[arg-type]
-        elif name != "al" and value is not None:  # written before it is read
-            packed[name] = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-    return packed
-
-
-def _unpacked(state: Mapping[str, Tensor], history: int) -> dict[str, object]:
-    found: dict[str, object] = {
-        name: [state[f"{name}.{index}"] for index in range(history) if f"{name}.{index}" in state] for name in LISTS
-    }
-    for name in ("d", "prev_flat_grad"):
-        if name in state:
-            found[name] = state[name].clone()
-    for name in ("t", "H_diag", "prev_loss"):
-        if name in state:
-            found[name] = state[name].item() if state[name].dtype == torch.float64 else state[name]
-    return found | {"func_evals": int(state["func_evals"]), "n_iter": int(state["n_iter"])}
+        self.here = Evaluation(parts, state["gradient"])
 
 
 def lbfgsb(images: Images, evaluate: Evaluate, steps: int, seen: Seen, *, history: int) -> tuple[Images, State]:
@@ -261,11 +245,15 @@ def lbfgsb(images: Images, evaluate: Evaluate, steps: int, seen: Seen, *, histor
 def _finite(evaluation: Evaluation, number: int) -> Evaluation:
     """Refuse what no step can follow from. `number` counts evaluations."""
     if not bool(evaluation.total.isfinite().all() & evaluation.gradient.isfinite().all()):
-        raise ValueError(
-            f"the objective or its gradient is no finite number at evaluation {number:,}; give smaller weights, "
-            "another start, or an optimizer that stays within the range of colours (adam, lbfgsb)"
-        )
+        raise ValueError(_no_number(number))
     return evaluation
+
+
+def _no_number(number: int) -> str:
+    return (
+        f"the objective or its gradient is no finite number at evaluation {number:,}; give smaller weights, "
+        "another start, or an optimizer that stays within the range of colours (adam, lbfgsb)"
+    )
 
 
 def _require_one(images: Images) -> None:
