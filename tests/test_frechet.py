@@ -143,7 +143,7 @@ def test_few_rows_make_no_square_of_the_columns(monkeypatch):
     monkeypatch.setattr(Moments, "of", forbidden)
     made = []
     of_cat, of_product = torch.cat, torch.Tensor.__matmul__
-    monkeypatch.setattr(torch, "cat", lambda parts: made.append(of_cat(parts)) or made[-1])
+    monkeypatch.setattr(torch, "cat", lambda *parts: made.append(of_cat(*parts)) or made[-1])
     monkeypatch.setattr(torch.Tensor, "__matmul__", lambda a, b: made.append(of_product(a, b)) or made[-1])
     x, y = features(30, 2048).numpy(), features(300, 2048, seed=1).numpy()
     tracemalloc.start()
@@ -154,6 +154,17 @@ def test_few_rows_make_no_square_of_the_columns(monkeypatch):
     assert made
     assert max(one.numel() for one in made) < 2048 * 2048 / 10
     assert peak < 2 * y.nbytes
+
+
+@pytest.mark.parametrize("count", [40, 300, 700, 1500])
+def test_reading_the_larger_set_once_loses_nothing_however_its_first_rows_differ(monkeypatch, count):
+    """Sorted by size, far from the origin and from the smaller set, and in several triangles."""
+    few, many = features(30, 60) + 1000, features(count, 60, seed=1) + 900
+    many = many[many.sum(1).argsort()]
+    expected = frechet_gaussian(few.mean(0), few.T.cov(), many.mean(0), many.T.cov())
+    for at_once in (1, 200, 10_000):
+        monkeypatch.setattr(module, "AT_ONCE", at_once)
+        assert frechet(few, many) == pytest.approx(expected, rel=1e-9)
 
 
 def test_moments_are_numpys_whatever_the_blocks(monkeypatch):

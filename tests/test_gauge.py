@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from cyclestyle.evaluation.gauge import Gauge, open_gauge
 from cyclestyle.images import load, save, to_images, to_pictures
+from cyclestyle.networks import precision
 from cyclestyle.networks.inception import _skeleton, load_inception
 from cyclestyle.networks.vgg import random_vgg
 
@@ -53,6 +54,25 @@ def test_a_picture_that_is_not_finite_has_features_that_are_not() -> None:
     seen = open_gauge("random", None, CPU).look(images)
     assert not seen[0].isfinite().all()
     assert seen[1].isfinite().all()
+
+
+def test_in_bf16_it_says_so_and_comes_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact, images = open_gauge("random", None, CPU), pictures(2)
+    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
+    rough = open_gauge("random", None, CPU, "bf16")
+    assert (rough.name, rough.note) == (f"{exact.name} in bf16", None)
+    seen, expected = rough.look(images), exact.look(images)
+    assert seen.dtype == torch.float32
+    assert 1e-4 < float((seen - expected).norm() / expected.norm()) < 0.03
+
+
+def test_where_bf16_is_imitated_fp32_is_taken_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "has_bf16", lambda device: False)
+    exact, gauge, images = open_gauge("random", None, CPU), open_gauge("random", None, CPU, "bf16"), pictures(1)
+    assert gauge.name == exact.name
+    assert gauge.note is not None
+    assert "fp32 is taken" in gauge.note
+    assert torch.equal(gauge.look(images), exact.look(images))
 
 
 def test_halves_of_precision_are_seen_in_full() -> None:

@@ -1,5 +1,6 @@
 """Inception's features: torch-fidelity's, level by level; and what a file that is not whole still gives."""
 
+import copy
 import json
 import os
 from pathlib import Path
@@ -81,6 +82,23 @@ def test_features_are_torch_fidelitys(ours: Inception, file: Path, size: tuple[i
     found = ours(images / 127.5 - 1, ours.levels)
     for features, expected in zip(found.values(), theirs(images), strict=True):
         assert_close(features, expected)
+
+
+def test_folded_norms_give_the_features_of_those_that_are_not(
+    ours: Inception, tensors: dict[str, torch.Tensor]
+) -> None:
+    """To 1e-6; the same branches with torchvision's convolutions and norms, in the plain layout."""
+    theirs = Inception3(num_classes=1008, aux_logits=False, init_weights=False).eval()
+    theirs.load_state_dict(tensors)
+    plain = copy.deepcopy(ours).to(memory_format=torch.contiguous_format)
+    for name, block in plain.blocks.items():
+        for unit in list(block.units):
+            block.units[unit] = theirs.get_submodule(name if unit == name else f"{name}.{unit}")
+    images = pixels(299, 299) / 127.5 - 1
+    with torch.inference_mode():
+        found, expected = ours(images, ours.levels), plain(images, ours.levels)
+    for level in ours.levels:
+        assert float((found[level] - expected[level]).norm() / expected[level].norm()) < 1e-6
 
 
 @pytest.mark.parametrize("size", [(299, 299), (17, 500), (256, 300), (1, 2)])

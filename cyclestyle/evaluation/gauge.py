@@ -11,6 +11,7 @@ from torch import Tensor
 from cyclestyle.evaluation.eyes import exactly
 from cyclestyle.images import Images
 from cyclestyle.networks.inception import load_inception
+from cyclestyle.networks.precision import Precision, computing_in, settled
 from cyclestyle.networks.vgg import load_vgg, random_vgg
 
 DEEPEST = ("relu4_1", "relu3_1", "relu2_1", "relu1_1")
@@ -24,6 +25,8 @@ class Gauge:
     name: str
     see: Callable[[Images], Tensor]
     """(n, 3, h, w) in [-1, 1] to (n, d)."""
+    note: str | None = None
+    """What is to be said of it, in a sentence."""
 
     @exactly()
     def look(self, images: Images) -> Tensor:
@@ -31,18 +34,33 @@ class Gauge:
         return self.see(_eight_bit(images)).float().cpu()
 
 
-def open_gauge(network: Literal["inception", "vgg19", "random"], weights: Path | None, device: torch.device) -> Gauge:
-    """The deepest features that the weights give; `weights`: a folder, as for `find_weights`.
+def open_gauge(
+    network: Literal["inception", "vgg19", "random"],
+    weights: Path | None,
+    device: torch.device,
+    precision: Precision = "fp32",
+) -> Gauge:
+    """The deepest features that the weights give.
 
-    Raises ValueError and FileNotFoundError as `find_weights` does.
+    Args:
+        network: whose.
+        weights: a folder, as for `find_weights`.
+        device: where they are computed.
+        precision: of convolutions; where the device lacks bf16, fp32 is taken, and a note says so.
+
+    Raises:
+        ValueError, FileNotFoundError: as `find_weights` does.
     """
+    precision, note = settled(precision, device)
+    suffix = " in bf16" if precision == "bf16" else ""
     if network == "inception":
-        inception = load_inception(weights).to(device)
+        inception = computing_in(precision, load_inception(weights)).to(device)
         level = inception.levels[-1]
-        return Gauge(f"Inception-{level}", lambda images: inception(images, (level,))[level])
-    vgg = (random_vgg(deepest=DEEPEST[0]) if network == "random" else load_vgg("vgg19", weights)).to(device)
+        return Gauge(f"Inception-{level}{suffix}", lambda images: inception(images, (level,))[level], note)
+    vgg = random_vgg(deepest=DEEPEST[0]) if network == "random" else load_vgg("vgg19", weights)
+    vgg = computing_in(precision, vgg).to(device)
     tap = next(tap for tap in DEEPEST if tap in vgg.taps)
-    return Gauge(f"{vgg.name} {tap}", lambda images: vgg(images, (tap,))[tap].mean((2, 3)))
+    return Gauge(f"{vgg.name} {tap}{suffix}", lambda images: vgg(images, (tap,))[tap].mean((2, 3)), note)
 
 
 def _eight_bit(images: Images) -> Images:

@@ -92,7 +92,7 @@ def blocks(features: Features, first: int = 0) -> Iterator[tuple[slice, Tensor]]
             block = block.detach().to("cpu", torch.float64)
         else:
             block = torch.from_numpy(np.array(block, dtype=np.float64))  # a copy: what is mapped may be read-only
-        if not block.isfinite().all():
+        if not block.sum().isfinite() and not block.isfinite().all():  # the sum alone takes a fifth of the time
             raise ValueError(
                 f"the features in rows {rows.start} to {rows.stop - 1} are not all finite; "
                 "take them from a layer whose weights are there, and leave out pictures that give NaN"

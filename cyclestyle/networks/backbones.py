@@ -117,6 +117,7 @@ class Backbone(Extractor):
         self.looked = [list(_windows(part)) for part in parts]
         skeleton.load_state_dict({key: tensors[key] for key in needed if key in tensors}, strict=False, assign=True)
         for part in parts:
+            _fold(part)
             _replace(part, pooling, POOLS[kind].scale, padding)
         self.stages = nn.ModuleList(parts)
         self.to(memory_format=torch.channels_last)
@@ -141,7 +142,7 @@ class Backbone(Extractor):
             # Its ReLUs write in place, but only over what it has made itself: never over what was given out.
             x = stage(x)
             if tap in taps:
-                found[tap] = x
+                found[tap] = x.to(images.dtype)
         return found
 
 
@@ -189,6 +190,25 @@ def _windows(module: nn.Module) -> Iterator[Window]:
     for name, child in module.named_children():
         if name not in ASIDE:
             yield from _windows(child)
+
+
+def _fold(module: nn.Module) -> None:
+    """Fold batch norms into the convolutions before them, in float64: the same features in fewer steps."""
+    convolution = None
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.BatchNorm2d):
+            assert convolution is not None
+            assert child.running_mean is not None
+            assert child.running_var is not None
+            factor = child.weight.double() / (child.running_var.double() + child.eps).sqrt()
+            weight = convolution.weight.double() * factor[:, None, None, None]
+            bias = child.bias.double() - child.running_mean.double() * factor
+            convolution.weight = nn.Parameter(weight.to(convolution.weight.dtype), requires_grad=False)
+            convolution.bias = nn.Parameter(bias.to(convolution.weight.dtype), requires_grad=False)
+            setattr(module, name, nn.Identity())
+        else:
+            _fold(child)
+        convolution = child if isinstance(child, nn.Conv2d) else None
 
 
 def _replace(module: nn.Module, pooling: Pooling, scale: float, padding: Padding) -> None:

@@ -146,11 +146,11 @@ class Extractor(nn.Module):
         """Features after the ReLU at `taps`, computed no further than the deepest of them.
 
         Args:
-            images: (n, 3, h, w) float, RGB in [-1, 1], of the weights' dtype.
+            images: (n, 3, h, w) float, RGB in [-1, 1].
             taps: names out of `self.taps`.
 
         Returns:
-            {tap: (n, channels, height, width)}, shallow to deep.
+            {tap: (n, channels, height, width)}, shallow to deep, of the pictures' dtype; computed in the weights'.
 
         Raises:
             ValueError: a tap that this network has not, or pictures too small for one.
@@ -204,7 +204,8 @@ class Extractor(nn.Module):
                     f"{tap} of {self.name} needs pictures of at least {least} x {least} pixels, "
                     f"these are {height} x {width} (height x width); give larger ones"
                 )
-        return ((images + 1) / 2 - self.mean) / self.deviation
+        prepared = ((images + 1) / 2 - self.mean) / self.deviation
+        return prepared.to(next(self.parameters()).dtype)
 
     def _fits(self, tap: str, side: int) -> bool:
         for window in self.windows(tap):

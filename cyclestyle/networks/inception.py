@@ -177,6 +177,7 @@ class Inception(nn.Module):
                 f"there are {', '.join(map(str, self.levels))}"
             )
         x = (resize((images + 1) * 127.5, SIDE) - 128) / 128
+        x = x.to(next(self.parameters()).dtype)
         found = {}
         for level in self.levels:
             if len(found) == len(set(levels)):
@@ -186,7 +187,7 @@ class Inception(nn.Module):
             if level in {64, 192}:
                 x = F.max_pool2d(x, 3, stride=2)
             if level in levels:
-                found[level] = x.mean((2, 3))
+                found[level] = x.to(images.dtype).mean((2, 3))
         return found
 
 
@@ -198,6 +199,8 @@ def resize(images: Tensor, side: int) -> Tensor:
     """
     for axis in (3, 2):
         size = images.shape[axis]
+        if size == side:
+            continue
         # In float32, as there: which pixel a position falls on may hang on its last bit.
         at = torch.arange(side, dtype=torch.float32, device=images.device) * torch.tensor(size / side)
         first = at.long()

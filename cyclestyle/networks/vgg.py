@@ -140,7 +140,7 @@ class Vgg(Extractor):
             # In place, on what the convolution alone has made: nothing that was given out is written to.
             x = F.relu_(self.convolutions[layer.tap](self.pad(x)))
             if layer.tap in taps:
-                found[layer.tap] = F.relu_(self.outlets[layer.tap](x)) if layer.outlet else x
+                found[layer.tap] = (F.relu_(self.outlets[layer.tap](x)) if layer.outlet else x).to(images.dtype)
         return found
 
 

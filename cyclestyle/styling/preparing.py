@@ -11,6 +11,7 @@ import torch
 from cyclestyle.files import sha256
 from cyclestyle.images import list_pictures, load, to_images
 from cyclestyle.networks.extractors import Extractor, load_network, random_network, require_taps
+from cyclestyle.networks.precision import computing_in, settled
 from cyclestyle.progress import Progress
 from cyclestyle.styling.gallery import Described, Gallery, scaled
 from cyclestyle.styling.recipes import LAYERS, Layers, StylingSettings
@@ -55,8 +56,11 @@ def prepare(
     wanted = _with_target(wanted, len(paths))
     if shares is not None and wanted.target not in {"mean", "random"}:
         raise ValueError(f"--mix weighs paintings, and --target {wanted.target} takes one; add --target mean")
-    network = _network(wanted, weights, random).to(device)
+    precision, note = settled(wanted.precision, device)
+    wanted = wanted.model_copy(update={"precision": precision})
+    network = computing_in(precision, _network(wanted, weights, random)).to(device)
     layers, notes = layers_of(network, wanted)
+    notes += [note] if note else []
     if random:
         notes.append("random weights: pictures tell little about the method with those that were learnt")
     gallery = Gallery(paths, of_each)

@@ -18,6 +18,7 @@ from pydantic import (
 
 from cyclestyle.config import Section
 from cyclestyle.networks.extractors import NetworkKind, Padding, Pooling
+from cyclestyle.networks.precision import Precision
 from cyclestyle.styling.gram import Convention
 from cyclestyle.styling.smoothness import VariationKind
 
@@ -128,6 +129,9 @@ class StylingSettings(Section):
     """adam: batches. lbfgs: fewest evaluations. lbfgsb: the same inside the range of colours (SciPy)."""
     steps: PositiveInt = 300
     """Evaluations at each scale."""
+    precision: Precision = "fp32"
+    """Of the network's convolutions. bf16: less than half of the time and memory where the hardware has it; statistics
+    and pictures stay in fp32."""
     rate: PositiveFloat = 0.04
     """Adam's, where colours go from -1 to 1."""
     history: PositiveInt = 20

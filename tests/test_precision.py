@@ -1,0 +1,106 @@
+"""Networks in bf16 (cyclestyle.networks.precision): pictures and features stay in fp32, and come near."""
+
+from typing import Any
+
+import pytest
+import torch
+from test_inception import whole
+from torch import Tensor
+
+from cyclestyle.networks import precision
+from cyclestyle.networks.extractors import random_network
+from cyclestyle.networks.inception import Inception
+from cyclestyle.networks.precision import computing_in, has_bf16, settled
+from cyclestyle.styling.moments import moments
+
+CPU = torch.device("cpu")
+
+
+def pictures(count: int, side: int = 64) -> Tensor:
+    coarse = torch.rand(count, 3, 5, 5, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return torch.nn.functional.interpolate(coarse, (side, side), mode="bicubic").clamp(-1, 1)
+
+
+def off(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("kind", ["vgg19-distilled", "alexnet", "squeezenet", "resnet18"])
+def test_features_come_as_the_pictures_are_and_near_those_of_fp32(kind: Any) -> None:
+    exact, rough = random_network(kind), computing_in("bf16", random_network(kind))
+    images, taps = pictures(2), (exact.taps[0], exact.taps[-1])
+    for tap, expected in exact(images, taps).items():
+        found = rough(images, taps)[tap]
+        assert found.dtype == torch.float32
+        assert found.is_contiguous(memory_format=torch.channels_last)
+        assert 1e-4 < off(found, expected) < 0.15, tap  # 8 bits, and not 24, through up to 26 layers
+
+
+def test_statistics_are_nearer_than_features() -> None:
+    """They are summed in fp32: errors of many positions cancel."""
+    exact, rough = (computing_in(one, random_network("vgg19-distilled")) for one in ("fp32", "bf16"))
+    images, tap = pictures(1, 96), "relu2_1"
+    ours, theirs = (moments(network(images, (tap,))[tap]) for network in (rough, exact))
+    assert ours.second.dtype == torch.float32
+    assert off(ours.mean, theirs.mean) < 5e-3
+    assert off(ours.second, theirs.second) < 1e-2
+
+
+def test_the_pictures_gradient_is_of_their_kind_and_near() -> None:
+    gradients = []
+    for one in ("fp32", "bf16"):
+        network, leaf = computing_in(one, random_network("vgg19-distilled")), pictures(1).requires_grad_()
+        network(leaf, ("relu3_1",))["relu3_1"].square().mean().backward()
+        assert leaf.grad is not None
+        gradients.append(leaf.grad)
+    assert gradients[1].dtype == torch.float32
+    # Where two values of a pooling are nearly the same, rounding sends a gradient to the other one
+    assert 1e-4 < off(gradients[1], gradients[0]) < 0.5
+    assert torch.cosine_similarity(*(gradient.flatten() for gradient in gradients), dim=0) > 0.85
+
+
+def test_fp32_changes_nothing() -> None:
+    plain, same = random_network("alexnet"), computing_in("fp32", random_network("alexnet"))
+    images = pictures(1)
+    assert torch.equal(plain(images, ("relu3",))["relu3"], same(images, ("relu3",))["relu3"])
+
+
+def test_inceptions_means_are_taken_in_fp32() -> None:
+    tensors = whole()
+    exact, rough = Inception(tensors, {}), computing_in("bf16", Inception(tensors, {}))
+    images = pictures(1)
+    with torch.inference_mode():
+        expected, found = exact(images, (64, 192)), rough(images, (64, 192))
+    for level in (64, 192):
+        assert found[level].dtype == torch.float32
+        assert 0 < off(found[level], expected[level]) < 0.01
+
+
+def test_where_there_is_no_bf16_a_sentence_says_that_fp32_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "has_bf16", lambda device: False)
+    taken, note = settled("bf16", CPU)
+    assert taken == "fp32"
+    assert note is not None
+    assert "fp32 is taken" in note
+    assert settled("fp32", CPU) == ("fp32", None)
+    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
+    assert settled("bf16", CPU) == ("bf16", None)
+
+
+def test_a_processor_has_what_torch_says_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for found, expected in (({"avx2": True}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": True}, True)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found, raising=False)
+        assert has_bf16(CPU) is expected
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert not has_bf16(CPU)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_features_come_near_too() -> None:
+    device = torch.device("cuda")
+    exact = random_network("vgg19-distilled").to(device)
+    rough = computing_in("bf16", random_network("vgg19-distilled")).to(device)
+    images = pictures(2).to(device)
+    expected, found = (network(images, ("relu3_1",))["relu3_1"] for network in (exact, rough))
+    assert off(found, expected) < 0.03
