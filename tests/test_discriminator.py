@@ -14,7 +14,7 @@ from cyclestyle.networks.discriminator import (
     bound_spectrally,
     build_discriminator,
 )
-from cyclestyle.networks.layers import count_parameters, initialise
+from cyclestyle.networks.layers import InstanceNorm, count_parameters, initialise
 
 # (layers, side of the patch, distance between patches, first row that score 0 sees: less than 0, so in the padding)
 FIELDS = [(1, 16, 2, -5), (2, 34, 4, -11), (3, 70, 8, -23)]
@@ -32,7 +32,7 @@ def without_norms(network: nn.Module) -> nn.Module:
     """Instance norm looks at the whole picture; without it a score depends on its patch alone."""
     for module in network.modules():
         for name, child in module.named_children():
-            if isinstance(child, nn.InstanceNorm2d):
+            if isinstance(child, InstanceNorm):
                 setattr(module, name, nn.Identity())
     return network
 
@@ -99,7 +99,7 @@ def test_deep_ones_stop_at_eight_times_the_width() -> None:
 def test_the_first_layer_is_not_normalised() -> None:
     kinds = [type(layer) for layer in PatchDiscriminator(width=2).body]
     assert kinds[:2] == [nn.Conv2d, nn.LeakyReLU]
-    assert kinds.count(nn.InstanceNorm2d) == 3
+    assert kinds.count(InstanceNorm) == 3
     assert all(layer.negative_slope == 0.2 for layer in PatchDiscriminator().body if isinstance(layer, nn.LeakyReLU))
 
 

@@ -50,7 +50,7 @@ def grads_and_weights(settings: Settings, accelerator: Any) -> dict[str, torch.T
     places = Places(
         0,
         3 * settings.compute.accumulate,
-        batch=settings.data.batch,
+        batch=settings.data.pairs,
         rank=accelerator.process_index,
         processes=accelerator.num_processes,
     )
@@ -161,8 +161,8 @@ told["without weights"] = command("train", "--config", place / "run.toml", *nowh
 
 
 # A loss that is not finite, on the second process alone.
-def spoilt_gradients(*given):
-    losses = real_gradients(*given)
+def spoilt_gradients(*given, **ways):
+    losses = real_gradients(*given, **ways)
     calls.append(1)
     return losses | {"cycle/photo": torch.tensor(float("nan"))} if rank == 1 and len(calls) == 2 else losses
 

@@ -8,11 +8,12 @@ from torch import nn
 from cyclestyle.networks.discriminator import PatchDiscriminator
 from cyclestyle.networks.generator import ResNetGenerator, UNetGenerator
 from cyclestyle.networks.layers import (
+    InstanceNorm,
     ReflectionPad,
     count_parameters,
     initialise,
-    instance_norm,
     mirrored_beside,
+    written_out,
 )
 
 NETWORKS = {
@@ -35,7 +36,7 @@ def weights(network: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def test_instance_norm_has_neither_parameters_nor_statistics() -> None:
-    norm = instance_norm(8)
+    norm = InstanceNorm(8)
     assert list(norm.parameters()) == []
     assert list(norm.buffers()) == []
     assert norm.state_dict() == {}
@@ -43,7 +44,7 @@ def test_instance_norm_has_neither_parameters_nor_statistics() -> None:
 
 def test_instance_norm_gives_each_channel_of_each_picture_mean_0_and_variance_1() -> None:
     x = torch.randn(3, 4, 16, 16, generator=seeded(0)) * torch.tensor([0.5, 2, 10, 300]).view(1, 4, 1, 1) + 7
-    y = instance_norm(4)(x)
+    y = InstanceNorm(4)(x)
     assert y.mean((2, 3)).abs().max() < 1e-5
     variance = y.var((2, 3), unbiased=False)
     given = x.var((2, 3), unbiased=False)
@@ -52,27 +53,63 @@ def test_instance_norm_gives_each_channel_of_each_picture_mean_0_and_variance_1(
 
 def test_instance_norm_forgets_contrast_and_brightness() -> None:
     x = torch.randn(2, 3, 12, 12, generator=seeded(1))
-    assert torch.allclose(instance_norm(3)(5 * x - 3), instance_norm(3)(x), atol=1e-4)
+    assert torch.allclose(InstanceNorm(3)(5 * x - 3), InstanceNorm(3)(x), atol=1e-4)
 
 
 def test_instance_norm_does_not_couple_the_pictures_of_a_batch() -> None:
-    norm = instance_norm(3)
+    norm = InstanceNorm(3)
     a, b = torch.randn(2, 1, 3, 12, 12, generator=seeded(2))
     together = norm(torch.cat([a, 100 * b]))
     assert torch.allclose(together[:1], norm(a), atol=1e-6)
 
 
 def test_instance_norm_does_the_same_in_training_and_in_use() -> None:
-    norm = instance_norm(3)
+    norm = InstanceNorm(3)
     x = torch.randn(2, 3, 12, 12, generator=seeded(3))
     learning = norm.train()(x)
     norm(50 * x + 3)
     assert torch.equal(norm.eval()(x), learning)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 300.0])
+def test_instance_norm_is_pytorchs_with_its_gradient(layout: torch.memory_format, scale: float) -> None:
+    x = scale * torch.randn(2, 5, 9, 7, generator=seeded(4)) + scale
+    weight = torch.randn(2, 5, 9, 7, generator=seeded(5))
+    found = []
+    for norm, given in ((InstanceNorm(5), x.to(memory_format=layout)), (nn.InstanceNorm2d(5), x.double())):
+        leaf = given.clone().requires_grad_()
+        y = norm(leaf)
+        (y * weight).sum().backward()
+        assert leaf.grad is not None
+        found.append((y.double(), leaf.grad.double()))
+    for ours, theirs in zip(*found, strict=True):
+        assert (ours - theirs).abs().max() <= 2e-5 * theirs.abs().max()
+
+
+def test_written_out_instance_norm_is_the_same() -> None:
+    """As it is compiled; here without a compiler."""
+    x = torch.randn(2, 5, 9, 7, generator=seeded(6), requires_grad=True)
+    ours, theirs = written_out(x, 1e-5), InstanceNorm(5)(x)
+    assert torch.allclose(ours, theirs, atol=1e-6)
+    weight = torch.randn(2, 5, 9, 7, generator=seeded(7))
+    gradients = [torch.autograd.grad((y * weight).sum(), x)[0] for y in (ours, theirs)]
+    assert torch.allclose(*gradients, atol=1e-5)
+
+
+def test_instance_norm_of_half_precision_has_statistics_in_single() -> None:
+    """Values around 300, whose squares leave float16's range and whose mean needs more digits than bfloat16 has."""
+    x = torch.randn(1, 3, 64, 64, generator=seeded(8)) + 300
+    for dtype in (torch.bfloat16, torch.float16):
+        rounded = x.to(dtype)
+        for y in (InstanceNorm(3)(rounded), written_out(rounded, 1e-5)):
+            assert y.dtype == dtype
+            assert (y.double() - InstanceNorm(3)(rounded.double())).abs().max() < 0.05
+
+
 def test_a_flat_picture_is_no_division_by_zero() -> None:
     x = torch.full((1, 3, 8, 8), 0.7, requires_grad=True)
-    y = instance_norm(3)(x)
+    y = InstanceNorm(3)(x)
     y.sum().backward()
     assert y.abs().max() < 1e-3
     assert x.grad is not None
@@ -196,6 +233,6 @@ def test_the_deviation_can_be_chosen() -> None:
 
 
 def test_parameters_are_counted() -> None:
-    assert count_parameters(nn.Sequential(nn.Conv2d(3, 5, 7), instance_norm(5), nn.Conv2d(5, 1, 1, bias=False))) == (
+    assert count_parameters(nn.Sequential(nn.Conv2d(3, 5, 7), InstanceNorm(5), nn.Conv2d(5, 1, 1, bias=False))) == (
         3 * 5 * 49 + 5 + 5
     )

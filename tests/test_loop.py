@@ -146,6 +146,7 @@ def test_a_run_writes_everything_that_it_promises(data: Path, tmp_path: Path) ->
     pace = [json.loads(line) for line in run.pace.read_text().splitlines()]
     assert [line["step"] for line in pace] == [2, 4, 6, 8, 9]
     assert all(line["pairs_per_second"] > 0 for line in pace)
+    assert all(0 < line["waiting"] < 1 for line in pace)
     assert [line["seconds"] for line in pace] == sorted(line["seconds"] for line in pace)
     # the rate of the last step that a line covers; the sixth to last is the first that falls
     rates = [line["learning_rate"] / 2e-4 for line in lines(run.path)]
@@ -262,10 +263,13 @@ def test_a_damaged_last_checkpoint_costs_only_the_steps_since_the_one_before(
 
 def test_the_same_settings_give_the_same_weights_and_another_seed_others(data: Path, tmp_path: Path) -> None:
     one = learn(settings(data, tmp_path / "one"))
-    # the reports and the loader processes change nothing of what is learnt
+    # the reports, the cache and the loader processes change nothing of what is learnt
     other = learn(
         settings(
-            data, tmp_path / "other", report={"log_every": 3, "sample_every": 7, "samples": 1}, data={"workers": 1}
+            data,
+            tmp_path / "other",
+            report={"log_every": 3, "sample_every": 7, "samples": 1},
+            data={"workers": 1, "cache": "off"},
         )
     )
     assert same_bits(state(one.path, 9), state(other.path, 9))
@@ -406,7 +410,7 @@ def gradients(wanted: Settings) -> dict[str, torch.Tensor]:
             )
         )
     pictures = UnpairedPictures(find_sets(wanted.data), wanted.data, wanted.seed)
-    places = Places(0, wanted.compute.accumulate, batch=wanted.data.batch, rank=0, processes=1)
+    places = Places(0, wanted.compute.accumulate, batch=wanted.data.pairs, rank=0, processes=1)
     learner.take_step(iter(build_loader(pictures, places, wanted.data, pin=False)), 1.0)
     assert seen.keys() == set(names.values())
     return seen
@@ -577,8 +581,8 @@ def inject(monkeypatch: pytest.MonkeyPatch, at: Callable[[int], bool], spoil: Ca
     """Spoil the losses or gradients of the passes for which it is time, counted from 0."""
     real, count = learner.gradients, iter(range(1000))
 
-    def gradients(nets: Any, *given: Any) -> Losses:
-        losses = real(nets, *given)
+    def gradients(nets: Any, *given: Any, **ways: Any) -> Losses:
+        losses = real(nets, *given, **ways)
         if at(next(count)):
             spoil(nets, losses)
         return losses
@@ -1284,7 +1288,7 @@ def test_a_picture_that_vanishes_meanwhile_is_told_once_and_others_stand_in_also
     draw(data / "photos", 11, seed=1)
     draw(data / "paintings", 4, seed=2)
     brief = {"schedule": {"steps": 24, "decay_steps": 2}, "report": {"checkpoint_every": 12}}
-    wanted = settings(data, tmp_path / "run", **brief)
+    wanted = settings(data, tmp_path / "run", data={"cache": "off"}, **brief)
     real = Learner.take_step
 
     def take_step(self: Learner, batches: Iterator[Batch], factor: float) -> Any:

@@ -1,5 +1,6 @@
 """`cyclestyle train`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ def train(
     settings: Annotated[Settings, Parameter(name="*")],
     config: Path | None = None,
     strict: Annotated[bool, Parameter(negative="")] = False,
+    plan: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Train a painter, and the way back, from two sets of pictures.
 
@@ -26,8 +28,17 @@ def train(
         Settings file (TOML); what else is given here wins over it.
     strict
         Refuse pictures that cannot be used, instead of going on without them.
+    plan
+        Say what it would take (memory, speed, time to the end) after a dozen steps, and keep nothing of them.
     """
     with StopRequest() as stop:  # before what takes seconds to import
+        if plan:
+            from cyclestyle.training.rehearsal import rehearse
+
+            forecast = rehearse(settings, strict=strict, stop=stop)
+            if int(os.environ.get("RANK", "0")) == 0:
+                print(forecast.told())
+            return
         from cyclestyle.training.loop import learn
 
         learn(settings, strict=strict, stop=stop)

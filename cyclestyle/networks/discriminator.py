@@ -6,7 +6,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from cyclestyle.config import DiscriminatorSettings
 from cyclestyle.images import Images
-from cyclestyle.networks.layers import instance_norm
+from cyclestyle.networks.layers import InstanceNorm
 
 
 class PatchDiscriminator(nn.Module):
@@ -24,7 +24,7 @@ class PatchDiscriminator(nn.Module):
             stride = 2 if layer < layers else 1
             body += [
                 nn.Conv2d(channels, wider, 4, stride=stride, padding=1),
-                instance_norm(wider),
+                InstanceNorm(wider),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
             channels = wider
@@ -43,7 +43,7 @@ class PixelDiscriminator(nn.Module):
             nn.Conv2d(3, width, 1),
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(width, 2 * width, 1),
-            instance_norm(2 * width),
+            InstanceNorm(2 * width),
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(2 * width, 1, 1),
         )

@@ -6,10 +6,11 @@ that of pix2pix (Isola et al. 2017, section 6.1.1).
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from cyclestyle.config import GeneratorSettings
 from cyclestyle.images import Images
-from cyclestyle.networks.layers import ReflectionPad, instance_norm
+from cyclestyle.networks.layers import InstanceNorm, ReflectionPad
 
 
 class ResidualBlock(nn.Module):
@@ -20,11 +21,11 @@ class ResidualBlock(nn.Module):
         self.body = nn.Sequential(
             ReflectionPad(1),
             nn.Conv2d(channels, channels, 3),
-            instance_norm(channels),
+            InstanceNorm(channels),
             nn.ReLU(inplace=True),
             ReflectionPad(1),
             nn.Conv2d(channels, channels, 3),
-            instance_norm(channels),
+            InstanceNorm(channels),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -34,7 +35,7 @@ class ResidualBlock(nn.Module):
 def halve(channels: int) -> nn.Sequential:
     """Half the size, twice the channels."""
     return nn.Sequential(
-        nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1), instance_norm(2 * channels), nn.ReLU(inplace=True)
+        nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1), InstanceNorm(2 * channels), nn.ReLU(inplace=True)
     )
 
 
@@ -44,7 +45,7 @@ def double(channels: int, upsampling: str) -> nn.Sequential:
         up: nn.Module = nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1)
     else:
         up = resize_convolution(channels, channels // 2)
-    return nn.Sequential(up, instance_norm(channels // 2), nn.ReLU(inplace=True))
+    return nn.Sequential(up, InstanceNorm(channels // 2), nn.ReLU(inplace=True))
 
 
 def resize_convolution(channels: int, narrower: int) -> nn.Sequential:
@@ -73,6 +74,8 @@ class ResNetGenerator(nn.Module):
 
     multiple = 4
     """Height and width must be multiples of this."""
+    checkpointed = False
+    """Whether blocks are computed once more on the way back, instead of keeping what they made (Chen et al. 2016)."""
 
     def __init__(
         self, width: int = 64, blocks: int = 9, upsampling: str = "transposed", *, residual: bool = False
@@ -81,7 +84,7 @@ class ResNetGenerator(nn.Module):
         self.encode = nn.Sequential(
             ReflectionPad(3),
             nn.Conv2d(3, width, 7),
-            instance_norm(width),
+            InstanceNorm(width),
             nn.ReLU(inplace=True),
             halve(width),
             halve(2 * width),
@@ -97,8 +100,14 @@ class ResNetGenerator(nn.Module):
 
     def forward(self, images: Images) -> Images:
         x = self.encode(images)  # (n, 4 width, h/4, w/4)
-        x = self.repaint(x)  # (n, 4 width, h/4, w/4)
+        for block in self.repaint:
+            x = self._through(block, x)  # (n, 4 width, h/4, w/4)
         return self.finish(self.decode(x), images)  # (n, 3, h, w)
+
+    def _through(self, block: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        if not (self.checkpointed and torch.is_grad_enabled()):
+            return block(x)
+        return checkpoint(block, x, use_reentrant=False, preserve_rng_state=False)  # type: ignore[return-value]
 
 
 def double_unet(channels: int, narrower: int, upsampling: str) -> nn.Module:
@@ -119,8 +128,8 @@ class UNetLevel(nn.Module):
             middle: list[nn.Module] = []
         else:
             up_from = 2 * inner
-            middle = [instance_norm(inner), below]
-        up = [nn.ReLU(), double_unet(up_from, channels, upsampling), instance_norm(channels)]
+            middle = [InstanceNorm(inner), below]
+        up = [nn.ReLU(), double_unet(up_from, channels, upsampling), InstanceNorm(channels)]
         self.body = nn.Sequential(*down, *middle, *up)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -5,12 +5,36 @@ import torch.nn.functional as F
 from torch import nn
 
 
-def instance_norm(channels: int) -> nn.InstanceNorm2d:
+class InstanceNorm(nn.Module):
     """Each channel of each picture to mean 0 and variance 1 (Ulyanov et al. 2016), as in the paper: nothing learnt.
 
     Convolutions before it keep their bias although it has no effect there: the paper's parameter counts include it.
+
+    One formula in the form that is fastest where it is computed. On a CPU that is PyTorch's group norm with a group for
+    each channel: forward in a quarter of `nn.InstanceNorm2d`'s time, and it takes any memory layout. Compiled, it is
+    the formula itself, in float32, which is then fused with what stands around it.
     """
-    return nn.InstanceNorm2d(channels, affine=False, track_running_stats=False)
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.channels, self.eps = channels, eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (n, channels, h, w), any float -> the same
+        if torch.compiler.is_compiling():
+            return written_out(x, self.eps)
+        if x.device.type == "cpu":
+            return F.group_norm(x, self.channels, eps=self.eps)
+        return F.instance_norm(x, eps=self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, eps={self.eps}"
+
+
+def written_out(x: torch.Tensor, eps: float) -> torch.Tensor:
+    """Instance norm by its formula, statistics in float32: (n, c, h, w) -> the same."""
+    exact = x.float()
+    variance, mean = torch.var_mean(exact, dim=(2, 3), correction=0, keepdim=True)
+    return ((exact - mean) * torch.rsqrt(variance + eps)).to(x.dtype)
 
 
 class ReflectionPad(nn.Module):

@@ -11,13 +11,15 @@ from torch.optim import Adam
 from cyclestyle.config import Settings
 from cyclestyle.data.unpaired import Batch
 from cyclestyle.networks.discriminator import bound_spectrally, build_discriminator
-from cyclestyle.networks.generator import build_generator
+from cyclestyle.networks.generator import ResNetGenerator, build_generator
 from cyclestyle.networks.layers import initialise
 from cyclestyle.processes import Processes
 from cyclestyle.training.average import Average
-from cyclestyle.training.cyclegan import Fakes, Losses, Networks, gradients
+from cyclestyle.training.compiling import compiled
+from cyclestyle.training.cyclegan import Fakes, Losses, Networks, Remember, gradients
 from cyclestyle.training.guard import GRADIENT, Guard, Trouble
 from cyclestyle.training.means import Means
+from cyclestyle.training.recorded import Recorded, RecordedPass, cannot_record
 from cyclestyle.training.replay import Replay
 
 
@@ -44,12 +46,18 @@ class Learner:
             average.network.to(accelerator.device)
         # One by one: under DDP each network needs a reducer of its own, since not all take part in each backward pass.
         self.nets = Networks(*(accelerator.prepare(network) for network in self.bare))
+        self.notes: list[str] = []
+        """Sentences on what was asked for and cannot be had here."""
+        if settings.compute.compile:
+            self.notes += compiled(self.bare, accelerator.device)
+        recording = settings.compute.graph and self._can_record()
         # The optimizers are not prepared: Accelerate would step its one loss scaler after each of the two (fp16).
         self.optimizers = {
-            "generators": self._adam(self.bare.generators, settings.optimizer.learning_rate),
+            "generators": self._adam(self.bare.generators, settings.optimizer.learning_rate, recording),
             "discriminators": self._adam(
                 self.bare.discriminators,
                 settings.optimizer.discriminator_learning_rate or settings.optimizer.learning_rate,
+                recording,
             ),
         }
         rank, size = accelerator.process_index, settings.objective.replay
@@ -57,6 +65,8 @@ class Learner:
             "paintings": Replay(size, settings.seed, rank, 0),
             "photos": Replay(size, settings.seed, rank, 1),
         }
+        self.recorded = RecordedPass(self._gradients, self.memories) if recording else None
+        self.recorded_update = Recorded(self._update) if recording else None
         self.means = Means()
         self.guard = Guard(settings.compute.patience)
         self.step = 0
@@ -64,7 +74,7 @@ class Learner:
     @property
     def pairs(self) -> int:
         """Photos, and as many paintings, that a step learns from, over all processes."""
-        return self.settings.data.batch * self.settings.compute.accumulate * self.accelerator.num_processes
+        return self.settings.data.pairs * self.settings.compute.accumulate * self.accelerator.num_processes
 
     def not_finite(self) -> list[str]:
         """The networks, averages and optimizers that hold numbers which are not finite."""
@@ -80,13 +90,24 @@ class Learner:
             held["loss scaler"] = [1 / torch.tensor(scaler.get_scale()), torch.tensor(scaler.get_scale())]
         return [name for name, tensors in held.items() if not all(bool(tensor.isfinite().all()) for tensor in tensors)]
 
-    def _adam(self, networks: tuple[nn.Module, nn.Module], learning_rate: float) -> Adam:
+    def _adam(self, networks: tuple[nn.Module, nn.Module], learning_rate: float, recording: bool) -> Adam:
         optimizer = self.settings.optimizer
         parameters = [parameter for network in networks for parameter in network.parameters()]
-        adam = Adam(parameters, lr=learning_rate, betas=(optimizer.beta1, optimizer.beta2))
+        # Recorded, the rate has to be a tensor, which the graph reads.
+        rate = torch.tensor(learning_rate, device=self.accelerator.device) if recording else learning_rate
+        betas = (optimizer.beta1, optimizer.beta2)
+        adam = Adam(parameters, lr=rate, betas=betas, fused=True, capturable=recording)
         for group in adam.param_groups:
             group["initial_lr"] = learning_rate
         return adam
+
+    def _can_record(self) -> bool:
+        accelerator = self.accelerator
+        precision, passes = accelerator.mixed_precision, self.settings.compute.accumulate
+        why = cannot_record(accelerator.device, accelerator.num_processes, passes, precision)
+        if why:
+            self.notes.append(f"steps are not recorded as CUDA graphs: {why}")
+        return why is None
 
     def take_step(self, batches: Iterator[Batch], factor: float) -> Taken:
         """One update of all networks from the next batch (or batches, if accumulating).
@@ -101,13 +122,7 @@ class Learner:
             number = self.step * passes + part
             # One context around everything: with two, Accelerate would count each pass twice.
             with self.accelerator.accumulate(*self.nets):
-                losses = gradients(
-                    self.nets,
-                    batch,
-                    lambda fakes, number=number: self._remember(fakes, number),
-                    self.settings.objective,
-                    self.accelerator.backward,
-                )
+                losses = self.recorded(batch, number) if self.recorded else self._pass(batch, number)
             total = {name: total.get(name, 0.0) + loss / passes for name, loss in losses.items()}
         total |= self._gradient_norms()
         troubles = self._look(total)
@@ -124,11 +139,18 @@ class Learner:
                 average.update(getattr(self.bare, name), self.step)
         return Taken(total, troubles)
 
-    def _remember(self, fakes: Fakes, number: int) -> Fakes:
-        return Fakes(
-            paintings=self.memories["paintings"].exchange(fakes.paintings, number),
-            photos=self.memories["photos"].exchange(fakes.photos, number),
-        )
+    def _pass(self, batch: Batch, number: int) -> Losses:
+        def remember(fakes: Fakes) -> Fakes:
+            return Fakes(
+                paintings=self.memories["paintings"].exchange(fakes.paintings, number),
+                photos=self.memories["photos"].exchange(fakes.photos, number),
+            )
+
+        return self._gradients(batch, remember)
+
+    def _gradients(self, batch: Batch, remember: Remember) -> Losses:
+        settings, backward = self.settings, self.accelerator.backward
+        return gradients(self.nets, batch, remember, settings.objective, backward, joined=settings.compute.joined)
 
     def _gradient_norms(self) -> Losses:
         """The norm of all gradients of each optimizer, scaled back (fp16).
@@ -157,24 +179,36 @@ class Learner:
         self.guard.skip(troubles)
         for memory in self.memories.values():
             memory.take_back()
-        for optimizer in self.optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
+        self._forget_gradients()
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.update()  # lowers the scale for what `unscale_` found
 
     def _descend(self, factor: float) -> None:
         """Update all four networks, with one update of the loss scaler (fp16) for the two optimizers."""
+        rates = [factor * adam.param_groups[0]["initial_lr"] for adam in self.optimizers.values()]
+        if self.recorded_update is None:
+            self._update(*rates)
+        else:
+            self.recorded_update(*torch.tensor(rates).to(self.accelerator.device, non_blocking=True))
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.update()
+        self._forget_gradients()
+
+    def _update(self, *rates: float | torch.Tensor) -> None:
         scaler = self.accelerator.scaler
-        for optimizer in self.optimizers.values():
+        for optimizer, rate in zip(self.optimizers.values(), rates, strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * factor
+                group["lr"] = rate
             if scaler is None:
                 optimizer.step()
             else:
                 scaler.step(optimizer)
-            optimizer.zero_grad(set_to_none=True)
-        if scaler is not None:
-            scaler.update()
+
+    def _forget_gradients(self) -> None:
+        """So that the next ones are not added to them. A recorded pass writes over them, always in the same place."""
+        if self.recorded is None or not self.recorded.is_recorded:
+            for optimizer in self.optimizers.values():
+                optimizer.zero_grad(set_to_none=True)
 
 
 def build_networks(settings: Settings) -> Networks:
@@ -185,6 +219,9 @@ def build_networks(settings: Settings) -> Networks:
         painting_discriminator=build_discriminator(settings.discriminator),
         photo_discriminator=build_discriminator(settings.discriminator),
     )
+    for generator in nets.generators:
+        if settings.compute.checkpointing and isinstance(generator, ResNetGenerator):
+            generator.checkpointed = True
     chances = torch.Generator().manual_seed(settings.seed)
     for network in nets:
         initialise(network, chances)

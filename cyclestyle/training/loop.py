@@ -28,6 +28,7 @@ from cyclestyle.training.reserve import time_to_paint
 from cyclestyle.training.saved import Facts, read_facts, restore
 from cyclestyle.training.schedule import Budgeted, Planned, plan
 from cyclestyle.training.story import Story
+from cyclestyle.training.trial import settled, with_batch
 
 
 def learn(settings: Settings, *, strict: bool = False, stop: StopRequest | None = None) -> RunFolder:
@@ -45,9 +46,12 @@ def learn(settings: Settings, *, strict: bool = False, stop: StopRequest | None 
     gauge = _gauge(settings.evaluation, accelerator, processes)
     with nullcontext(stop) if stop else StopRequest() as asked, ExitStack() as until_the_end:
         checkpoint = _open(settings, accelerator, processes, until_the_end)
+        settings = _with_batch(settings, checkpoint, accelerator, processes)
         choice = _pictures(settings, checkpoint, accelerator, processes, asked, strict=strict)
         run, sets = RunFolder(settings.run), choice.sets(find_roots(settings.data))
         learner = Learner(settings, accelerator, processes)
+        for note in [*learner.notes, *([gauge.note] if gauge is not None and gauge.note else [])]:
+            accelerator.print(note)
         facts = restore(learner, checkpoint) if checkpoint else None
         schedule, used = _schedule(run, sets, learner, facts, gauge)
         if isinstance(schedule, Planned) and learner.step > schedule.steps:
@@ -91,7 +95,7 @@ def _gauge(settings: EvaluationSettings, accelerator: Accelerator, processes: Pr
     with processes.all_or_none():
         if settings.every and processes.main:
             try:
-                return open_gauge(settings.network, settings.weights, accelerator.device)
+                return open_gauge(settings.network, settings.weights, accelerator.device, settings.precision)
             except (ValueError, OSError) as error:  # it names the options of `cyclestyle evaluate`
                 ways = reason(error).replace("--random-weights", "--evaluation.network random")
                 ways = ways.replace("--weights", "--evaluation.weights")
@@ -121,8 +125,20 @@ def _open(
     return processes.told(found)
 
 
+def _with_batch(
+    settings: Settings, checkpoint: Checkpoint | None, accelerator: Accelerator, processes: Processes
+) -> Settings:
+    """The settings with a number for `batch = "auto"`: that of the checkpoint, or what is found by trying."""
+    if settings.data.batch == "auto" and checkpoint is not None:
+        return with_batch(settings, int(read_facts(checkpoint).settings["data.batch"]))
+    return settled(settings, accelerator, processes, accelerator.print)
+
+
 def _must_agree(checkpoint: Checkpoint, settings: Settings) -> None:
-    different = contradictions(read_facts(checkpoint).settings, settings)
+    before = read_facts(checkpoint).settings
+    if settings.data.batch == "auto":
+        settings = with_batch(settings, int(before["data.batch"]))
+    different = contradictions(before, settings)
     if different:
         raise ValueError(
             f"{settings.run} holds a run with other settings ({'; '.join(different)}); "
@@ -147,7 +163,7 @@ def _pictures(
         with processes.all_or_none():
             lost = still_there(choice, settings.data)
         for sentence in lost[:10]:
-            accelerator.print(f"{sentence}; others will stand in for it")
+            accelerator.print(f"{sentence}; its cached copy goes on being used, or another picture in its place")
         if len(lost) > 10:
             accelerator.print(f"... and {len(lost) - 10} more")
     else:

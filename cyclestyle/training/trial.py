@@ -1,0 +1,101 @@
+"""`batch = "auto"`: as many pairs at once as the device is fastest with, found by trying."""
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import torch
+from accelerate import Accelerator, PartialState
+
+from cyclestyle.config import Settings
+from cyclestyle.data.unpaired import Batch
+from cyclestyle.processes import Processes
+from cyclestyle.training.learner import Learner
+from cyclestyle.training.recorded import WARM_UP
+
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+WORTH_IT = 1.1
+"""Times as many pairs a second as with half of them: below it, more steps for the same pictures teach more."""
+SHARE = 0.85
+"""Of the device's memory that may be taken: evaluation and whatever else runs need some too."""
+TIMED = 3
+"""Steps, after those in which compilers and allocators settle."""
+
+
+def settled(settings: Settings, accelerator: Accelerator, processes: Processes, say: Callable[[str], None]) -> Settings:
+    """The settings with a number for `batch = "auto"`, the same on all processes.
+
+    A larger batch is taken only if it is faster by more than a tenth and leaves memory free; the learning rate stays.
+    Raises ValueError where not even one pair fits.
+    """
+    if settings.data.batch != "auto":
+        return settings
+    best, pace = 1, 0.0
+    for batch in BATCHES:
+        found = _pace(with_batch(settings, batch), accelerator)
+        slowest = -processes.most(-found)[0]
+        if slowest <= pace * WORTH_IT:
+            break
+        best, pace = batch, slowest
+    if not pace:
+        raise ValueError("not even one pair fits into memory; lower --data.crop or --generator.width")
+    say(f"batch {best}: {pace:.3g} pairs/s on each device, the most that is worth its memory")
+    return with_batch(settings, best)
+
+
+def with_batch(settings: Settings, batch: int) -> Settings:
+    """The settings with this many pairs at once."""
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"batch": batch})})
+
+
+def _pace(settings: Settings, accelerator: Accelerator) -> float:
+    """Pairs a second of one process; 0 if they do not fit."""
+    found = 0.0
+    try:
+        found = _timed(settings, accelerator)
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+            raise
+    # outside of the `except`, whose error would keep all tensors of the step alive
+    gc.collect()
+    if accelerator.device.type == "cuda":
+        torch.cuda.empty_cache()
+    return found
+
+
+def _timed(settings: Settings, accelerator: Accelerator) -> float:
+    pairs = _pairs(settings, accelerator.device)
+    # Alone: of several processes one may run out of memory, and the others would wait for it in the midst of a step.
+    learner = Learner(settings, accelerator, Processes(PartialState(), accelerator.device))
+    learner.nets = learner.bare
+    free, spent = _free(accelerator.device), list[float]()
+    for step in range((WARM_UP + 1 if learner.recorded else 2) + TIMED):
+        if step == 1 and _free(accelerator.device) < (1 - SHARE) * free:
+            return 0.0
+        begun = _now(accelerator.device)
+        learner.take_step(pairs, 1.0)
+        spent.append(_now(accelerator.device) - begun)
+    return settings.data.pairs * settings.compute.accumulate / min(spent[-TIMED:])
+
+
+def _pairs(settings: Settings, device: torch.device) -> Iterator[Batch]:
+    """Noise, over and over."""
+    side, chances = settings.data.crop, torch.Generator().manual_seed(settings.seed)
+    noise = torch.rand(2, settings.data.pairs, 3, side, side, generator=chances).to(device) * 2 - 1
+    while True:
+        yield Batch(noise[0], noise[1])
+
+
+def _free(device: torch.device) -> int:
+    """Bytes that can still be had."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

@@ -1,0 +1,65 @@
+"""What a run is said to take is taken from a little of it, of which nothing stays."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Draw
+
+from cyclestyle.config import Settings
+from cyclestyle.training.rehearsal import Forecast, rehearse
+
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
+
+
+def wanted(data: Path, run: Path, **sections: Any) -> Settings:
+    return Settings.model_validate(
+        {
+            "run": run,
+            "data": {"folder": data, "crop": 16, "resize": 18, "workers": 0, "batch": 2},
+            "generator": {"width": 4, "blocks": 1},
+            "discriminator": {"width": 4, "layers": 1},
+            "schedule": {"epochs": 50},
+            "report": {"checkpoint_every": 40, "judge": 4, "samples": 2},
+        }
+        | sections
+    )
+
+
+@pytest.fixture
+def data(tmp_path: Path, draw: Draw) -> Path:
+    draw(tmp_path / "data/photos", 6)
+    draw(tmp_path / "data/paintings", 6)
+    return tmp_path / "data"
+
+
+def test_lengths_follow_from_the_schedule_and_nothing_stays(data: Path, tmp_path: Path) -> None:
+    found = rehearse(wanted(data, tmp_path / "runs/x"))
+    assert (found.pairs, found.photos, found.steps) == (2, 6, 150)  # 50 epochs of 6 photos, 2 at once
+    assert found.savings == 4  # at 40, 80, 120 and at the end
+    assert found.memory > 100e6  # torch alone takes more
+    assert found.step > 0
+    assert found.gpu_memory is None
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_budget_has_room_for_as_many_steps_as_it_is_long(data: Path, tmp_path: Path) -> None:
+    found = rehearse(wanted(data, tmp_path / "runs/x", schedule={"budget": "10m"}))
+    assert found.steps == int(600 / found.step)
+
+
+def test_what_would_stop_the_run_stops_the_rehearsal(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        rehearse(wanted(tmp_path / "nowhere", tmp_path / "runs/x"))
+    assert not (tmp_path / "runs/.x.rehearsal").exists()
+
+
+def test_a_forecast_adds_up_steps_and_checkpoints() -> None:
+    found = Forecast(0.5, 10.0, pairs=4, photos=100, steps=1000, savings=3, memory=2 * 10**9, gpu_memory=None)
+    assert found.total == 530
+    text = found.told()
+    assert "2.00 GB" in text
+    assert "8 pairs/s (500 ms for a step of 4)" in text
+    assert "1,000 steps (40 epochs of 100 photos)" in text
+    assert re.search(r"time +8:50 min, until \d{4}-\d\d-\d\d \d\d:\d\d; 3 checkpoints take 30 s of it", text)
