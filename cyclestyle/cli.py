@@ -14,6 +14,9 @@ from cyclestyle.stopping import EXIT_CODE, Stopped
 LONGEST = 1_500
 """Letters of a sentence."""
 
+SPINS = 10_000
+"""Looks at whether the wait is over, before a thread sleeps: a tenth of a millisecond or so."""
+
 COMMANDS = {
     "synthesize": "Make the embedded data: procedural landscapes as photos and as paintings.",
     "check": "Look through the pictures before an hour is spent on them: broken, alike, leaking.",
@@ -39,6 +42,18 @@ def build_app(typed: str | None = None) -> App:
     return app
 
 
+def let_threads_rest() -> None:
+    """Threads that wait for one another are to spin for a moment only, then sleep.
+
+    Left alone, OpenMP's spin for milliseconds, and with one competitor everything takes several times as long. To sleep
+    at once is no way out: alone, small steps then take twice as long (scripts/benchmarks/results/neighbours.md). OpenMP
+    reads it once, when PyTorch is loaded, so this has to come before. What somebody has chosen stays; processes that
+    are started from here have it from the environment.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = str(SPINS)
+
+
 def settings_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
     """Fill in from the file given as `--config` what the command line leaves open."""
     chosen = next((argument for argument in arguments if "--config" in argument.names), None)
@@ -61,6 +76,7 @@ def main() -> None:
     """Run a command; mistakes of people end in one sentence and exit code 2, interrupts in 130, a saved stop in 75."""
     for stream in (sys.stdout, sys.stderr):  # file names may hold bytes that no encoding knows
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    let_threads_rest()
     app = build_app(next(iter(sys.argv[1:]), None))
     try:
         app(exit_on_error=False, print_error=False)

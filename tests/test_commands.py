@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -94,6 +95,46 @@ def test_each_command_has_a_module_and_a_function_of_its_name_and_help(name: str
 def test_all_command_modules_are_in_the_table() -> None:
     modules = {path.stem for path in Path(cli.__file__).parent.joinpath("commands").glob("*.py")} - {"__init__"}
     assert modules == set(cli.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, {"GOMP_SPINCOUNT": str(cli.SPINS)}),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
+        ({"GOMP_SPINCOUNT": "5"}, {"GOMP_SPINCOUNT": "5"}),
+        ({"KMP_BLOCKTIME": "1"}, {"KMP_BLOCKTIME": "1"}),
+    ],
+)
+def test_threads_spin_for_a_moment_only_unless_told_otherwise(
+    given: dict[str, str], found: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+    for name in names:
+        monkeypatch.setenv(name, given.get(name, ""))
+        if name not in given:
+            monkeypatch.delenv(name)
+    cli.let_threads_rest()
+    assert {name: os.environ[name] for name in names if name in os.environ} == found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PyTorch comes with another OpenMP there")
+def test_pytorchs_threads_wait_as_the_program_chose() -> None:
+    program = (
+        "import sys, cyclestyle.cli as cli\n"
+        "sys.argv = ['cyclestyle', '--help']\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules\n"
+        "import torch\n"
+    )
+    ways = ("OMP_WAIT", "GOMP_", "KMP_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ways)}
+    words = [sys.executable, "-c", program]
+    run = subprocess.run(
+        words, env=environment | {"OMP_DISPLAY_ENV": "verbose"}, capture_output=True, text=True, check=True
+    )
+    assert f"GOMP_SPINCOUNT = '{cli.SPINS}'" in run.stderr  # which OpenMP says of itself when it is loaded
 
 
 def test_the_table_of_commands_imports_nothing_heavy() -> None:

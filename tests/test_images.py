@@ -3,8 +3,11 @@
 import io
 import os
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -306,6 +309,45 @@ def test_a_picture_below_the_bound_gives_no_warning(tmp_path: Path, monkeypatch:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load(path)
+
+
+def test_threads_that_load_leave_the_warnings_as_they_were(tmp_path: Path) -> None:
+    paths = [written(noise(12, 12), tmp_path / f"{number}.png") for number in range(8)]
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(load, paths * 20))
+    assert {picture.size for picture in found} == {(12, 12)}
+    assert warnings.filters == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork")
+def test_a_child_forked_while_a_file_is_opened_can_open_others(tmp_path: Path) -> None:
+    path = written(noise(12, 12), tmp_path / "a.png")
+    program = (
+        "import os, sys, threading, cyclestyle.images as images\n"
+        "held = threading.Event()\n"
+        "def hold():\n"
+        "    with images._opening: held.set(); threading.Event().wait()\n"
+        "threading.Thread(target=hold, daemon=True).start()\n"
+        "held.wait()\n"
+        "child = os.fork()\n"
+        "if child == 0: images.load(images.Path(sys.argv[1])); os._exit(7)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)\n"
+    )
+    words = [sys.executable, "-c", program, str(path)]
+    assert subprocess.run(words, capture_output=True, text=True, timeout=60).stdout == "7\n"
+
+
+def test_png_is_written_without_loss_and_hardly_larger_than_pillows(tmp_path: Path) -> None:
+    ramp = np.add.outer(np.arange(96), np.arange(128))[..., None] * np.array([1, 2, 1]) // 3
+    for number, most in enumerate((0, 3, 12, 200)):
+        levels = (ramp + np.random.default_rng(0).integers(0, most + 1, (96, 128, 3))) % 256 if most else 9 + 0 * ramp
+        picture = Image.fromarray(levels.astype(np.uint8))
+        save(picture, tmp_path / f"{number}.png")
+        picture.save(tmp_path / "pillow.png")
+        assert load(tmp_path / f"{number}.png").tobytes() == picture.tobytes()
+        ours, theirs = ((tmp_path / name).stat().st_size for name in (f"{number}.png", "pillow.png"))
+        assert ours <= 1.05 * theirs
 
 
 BROKEN_PNGS = {

@@ -1,5 +1,7 @@
 """A folder through a painter: restartable, broken files passed over; and from photos to a submission."""
 
+import math
+import re
 import zipfile
 from pathlib import Path
 
@@ -116,25 +118,82 @@ def test_unreadable_photos_are_named_and_the_others_painted(jobs: list[Job]) -> 
         assert [job.painting.exists() for job in jobs] == [False, False, True, True, False]
 
 
-def test_pictures_of_one_size_are_painted_together(jobs: list[Job]) -> None:
-    painter = negative()
-    paint(jobs, painter, batch=2)
-    assert painter.network.batches == [2, 1, 2]  # three of one size, two of another
+def test_pictures_of_one_size_are_painted_together_but_on_a_cpu_one_by_one(
+    jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = negative("1")
+    paint(jobs, alone, batch=2)
+    assert alone.network.batches == [1] * 5
+    monkeypatch.setattr("cyclestyle.networks.painter.ONE_BY_ONE", frozenset())
+    together = negative("2")
+    paint(jobs, together, batch=2)
+    assert together.network.batches == [2, 1, 2]  # three of one size, two of another
 
 
 def test_pictures_are_the_same_however_many_are_painted_at_once(tmp_path: Path, draw: Draw) -> None:
     draw(tmp_path / "in", 5, size=(40, 28), seed=3)
     draw(tmp_path / "in" / "tall", 3, size=(19, 50), seed=4)
-    generator = build_generator(CARD.generator)
-    initialise(generator, torch.Generator().manual_seed(5), deviation=0.1)
     painted = {}
     for batch in (1, 4):
         jobs = jobs_for(tmp_path / "in", tmp_path / f"out-{batch}", ".png")
-        assert paint(jobs, Painter(generator.eval(), CARD, "0" * 64), batch=batch).painted == 8
+        assert paint(jobs, small_painter(), batch=batch).painted == 8
         painted[batch] = [np.asarray(load(job.painting)).astype(int) for job in jobs]
     for one, four in zip(painted[1], painted[4], strict=True):
-        assert np.abs(one - four).max() <= 1
+        assert np.array_equal(one, four)
         assert one.std() > 3  # there is something to see
+
+
+def small_painter(seed: int = 5) -> Painter:
+    generator = build_generator(CARD.generator)
+    initialise(generator, torch.Generator().manual_seed(seed), deviation=0.1)
+    return Painter(generator.eval(), CARD, "0" * 64)
+
+
+def test_files_do_not_depend_on_threads(tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw(tmp_path / "in", 9, size=(40, 28), seed=3)
+    found = []
+    for threads in (1, 5):
+        monkeypatch.setattr("cyclestyle.translation.pipeline.threads_here", lambda threads=threads: threads)
+        jobs = jobs_for(tmp_path / "in", tmp_path / f"out-{threads}", ".jpg")
+        assert paint(jobs, small_painter()).painted == 9
+        found.append([job.painting.read_bytes() for job in jobs])
+    assert found[0] == found[1]
+    assert len(set(found[0])) == 9
+
+
+def test_another_precision_paints_again_and_says_how_far_it_is_from_fp32(
+    tmp_path: Path, draw: Draw, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(tmp_path / "in", 3, size=(32, 32), seed=3)
+    jobs = jobs_for(tmp_path / "in", tmp_path / "out", ".png")
+    exact = small_painter()
+    half = exact.rounded("bf16")
+    for painter in (exact, half, exact):
+        with Progress("painting", len(jobs), unit="pictures") as progress:
+            assert paint_all(jobs, painter, "cpu", progress, exact=exact).painted == 3
+        said = re.findall(
+            r"bf16 against fp32, measured on the first painting: [\d.]+ dB PSNR, [\d.]+ of 255 levels on average",
+            capsys.readouterr().err,
+        )
+        assert len(said) == (painter is half)
+        assert paint(jobs, painter).kept == 3
+
+
+def test_what_is_no_picture_is_not_written(jobs: list[Job]) -> None:
+    class Burst(Negative):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return super().forward(images) * (math.inf if len(self.batches) == 2 else 1)
+
+    with pytest.raises(ValueError, match=r"picture-01\.png in fp32 gives values that are no numbers; the painter is"):
+        paint_all(jobs, Painter(Burst(), CARD, "1" * 64), "cpu", Progress("", 5, unit="", show=False))
+    assert [job.painting.exists() for job in jobs] == [True, False, False, False, False]
+
+
+def test_a_file_that_cannot_be_written_ends_it_with_its_name(jobs: list[Job]) -> None:
+    jobs[1].painting.mkdir(parents=True)
+    with pytest.raises(OSError, match=r"picture-01\.png"):
+        paint_all(jobs, negative(), "cpu", Progress("", 5, unit="", show=False))
+    assert not list(jobs[0].painting.parent.rglob(".part-*"))
 
 
 # Submissions.

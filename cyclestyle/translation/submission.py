@@ -64,14 +64,19 @@ def build_submission(
     *,
     batch: int,
     practice: bool,
+    exact: Painter | None = None,
 ) -> SubmissionReport | None:
     """Paint all jobs (shared out), zip them, read the zip back. The report goes to the main process.
+
+    With `exact`, the painter in float32, it is said how far `painter` is from it.
 
     Raises ValueError if too few photos can be read, or if the zip is not valid; an older zip then stays as it was.
     """
     share = processes.share(jobs)
     with Progress("painting", len(share), unit="pictures", show=processes.main) as progress:
-        tally = paint_all(share, painter, processes.device, progress, batch=batch, treatment=FOR_SUBMISSION)
+        tally = paint_all(
+            share, painter, processes.device, progress, batch=batch, treatment=FOR_SUBMISSION, exact=exact
+        )
         unread = processes.collect(tally.unread)
         for reason in unread:
             progress.say(f"passed over: {reason}")
