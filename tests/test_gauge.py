@@ -58,7 +58,7 @@ def test_a_picture_that_is_not_finite_has_features_that_are_not() -> None:
 
 def test_in_bf16_it_says_so_and_comes_near(monkeypatch: pytest.MonkeyPatch) -> None:
     exact, images = open_gauge("random", None, CPU), pictures(2)
-    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
+    monkeypatch.setattr(precision, "knows", lambda wanted, device: True)
     rough = open_gauge("random", None, CPU, "bf16")
     assert (rough.name, rough.note) == (f"{exact.name} in bf16", None)
     seen, expected = rough.look(images), exact.look(images)
@@ -67,7 +67,7 @@ def test_in_bf16_it_says_so_and_comes_near(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_where_bf16_is_imitated_fp32_is_taken_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "has_bf16", lambda device: False)
+    monkeypatch.setattr(precision, "knows", lambda wanted, device: False)
     exact, gauge, images = open_gauge("random", None, CPU), open_gauge("random", None, CPU, "bf16"), pictures(1)
     assert gauge.name == exact.name
     assert gauge.note is not None

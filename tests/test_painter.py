@@ -28,13 +28,12 @@ from cyclestyle.networks.layers import InstanceNorm, initialise
 from cyclestyle.networks.painter import (
     Painter,
     PainterCard,
-    Precision,
     Rounding,
     load_painter,
     reflect,
     save_painter,
-    usable,
 )
+from cyclestyle.networks.precision import Precision, settled
 
 SMALL = GeneratorSettings(width=2, blocks=1)
 KINDS = {
@@ -328,19 +327,19 @@ CPUS = {"avx512_bf16": True, "amx_bf16": True, "bf16": True, "avx2": False, "fp1
 @pytest.mark.parametrize("ability", CPUS)
 def test_bf16_is_used_on_a_cpu_that_computes_in_it(ability: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {ability: True}, raising=False)
-    used, why = usable("bf16", torch.device("cpu"))
+    used, why = settled("bf16", torch.device("cpu"))
     assert (used == "bf16") is (why is None) is CPUS[ability]
-    assert why is None or re.fullmatch(r"PyTorch finds no fast bf16 in this CPU: painting in fp32", why)
+    assert why is None or re.fullmatch(r"PyTorch finds no fast bf16 in this CPU: fp32 is taken", why)
 
 
 def test_fp16_is_for_cuda_and_fp32_for_every_device() -> None:
     for kind in ("cpu", "mps"):
-        used, why = usable("fp16", torch.device(kind))
+        used, why = settled("fp16", torch.device(kind))
         assert used == "fp32"
         assert why is not None
         assert f"this {kind.upper()}" in why
     for kind in ("cpu", "mps", "cuda"):
-        assert usable("fp32", torch.device(kind)) == ("fp32", None)
+        assert settled("fp32", torch.device(kind)) == ("fp32", None)
 
 
 @pytest.mark.gpu
@@ -349,7 +348,7 @@ def test_fp16_is_for_cuda_and_fp32_for_every_device() -> None:
 def test_on_a_gpu_half_the_bits_cost_a_few_levels(precision: Precision) -> None:
     exact, images = painter(), noise(64, 96, n=3).cuda()
     exact = replace(exact, network=exact.network.cuda())
-    assert usable("fp16", images.device) == ("fp16", None)
+    assert settled("fp16", images.device) == ("fp16", None)
     found = Rounding.between(exact.rounded(precision)(images), exact(images))
     assert found.decibels > 30
 

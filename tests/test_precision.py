@@ -10,7 +10,7 @@ from torch import Tensor
 from cyclestyle.networks import precision
 from cyclestyle.networks.extractors import random_network
 from cyclestyle.networks.inception import Inception
-from cyclestyle.networks.precision import computing_in, has_bf16, settled
+from cyclestyle.networks.precision import computing_in, knows, settled
 from cyclestyle.styling.moments import moments
 
 CPU = torch.device("cpu")
@@ -77,22 +77,22 @@ def test_inceptions_means_are_taken_in_fp32() -> None:
 
 
 def test_where_there_is_no_bf16_a_sentence_says_that_fp32_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "has_bf16", lambda device: False)
+    monkeypatch.setattr(precision, "knows", lambda wanted, device: False)
     taken, note = settled("bf16", CPU)
     assert taken == "fp32"
     assert note is not None
     assert "fp32 is taken" in note
     assert settled("fp32", CPU) == ("fp32", None)
-    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
+    monkeypatch.setattr(precision, "knows", lambda wanted, device: True)
     assert settled("bf16", CPU) == ("bf16", None)
 
 
 def test_a_processor_has_what_torch_says_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for found, expected in (({"avx2": True}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": True}, True)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found, raising=False)
-        assert has_bf16(CPU) is expected
+        assert knows("bf16", CPU) is expected
     monkeypatch.delattr(torch.cpu, "get_capabilities")
-    assert not has_bf16(CPU)
+    assert not knows("bf16", CPU)
 
 
 @pytest.mark.gpu

@@ -51,7 +51,8 @@ def submit(
         return
     if run is None or photos is None:
         raise ValueError("what is to be submitted? give RUN and --photos DIR, or --validate FILE")
-    from cyclestyle.networks.painter import load_painter, usable
+    from cyclestyle.networks.painter import load_painter
+    from cyclestyle.networks.precision import settled
     from cyclestyle.processes import Processes
     from cyclestyle.runs import find_painter
     from cyclestyle.translation.submission import build_submission, plan_submission
@@ -60,7 +61,7 @@ def submit(
     jobs = plan_submission(photos, to, practice=practice)
     processes = Processes.join()
     exact = load_painter(weights, processes.device)
-    possible, why = usable(precision, processes.device)
+    possible, why = settled(precision, processes.device)
     if why and processes.main:
         print(why, file=sys.stderr)
     painter, batch = exact.rounded(possible), processes.batch(batch)

@@ -43,7 +43,8 @@ def translate(
         by how much is measured on the first ones and said. Where that would not be faster, fp32 it is.
     """
     from cyclestyle.data.jobs import jobs_for
-    from cyclestyle.networks.painter import load_painter, usable
+    from cyclestyle.networks.painter import load_painter
+    from cyclestyle.networks.precision import settled
     from cyclestyle.processes import Processes
     from cyclestyle.progress import Progress
     from cyclestyle.runs import find_painter
@@ -53,7 +54,7 @@ def translate(
     jobs = jobs_for(photos, to, f".{format}")
     processes = Processes.join()
     exact = load_painter(weights, processes.device)
-    possible, why = usable(precision, processes.device)
+    possible, why = settled(precision, processes.device)
     if why and processes.main:
         print(why, file=sys.stderr)
     share, painter = processes.share(jobs), exact.rounded(possible)

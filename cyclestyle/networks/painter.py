@@ -4,7 +4,7 @@ import copy
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import torch
 from pydantic import ValidationError
@@ -14,16 +14,13 @@ from cyclestyle.config import GeneratorSettings, Section
 from cyclestyle.files import sha256, written_aside
 from cyclestyle.images import Images
 from cyclestyle.networks.generator import build_generator
+from cyclestyle.networks.precision import TYPES, Precision
 from cyclestyle.networks.reference import generator_from_reference, read_reference
 from cyclestyle.networks.stored import kinds, read, to_bytes
 from cyclestyle.networks.winograd import pays, with_fewer_products
 from cyclestyle.settings import describe
 
 MARK, FORMAT = "cyclestyle painter", 1
-
-Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
-"""Of the numbers inside a network. Pictures that go in and come out are float32 always."""
-TYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 ONE_BY_ONE = frozenset({"cpu"})
 """Devices on which a batch is painted picture by picture: measured, more at once is slower there."""
@@ -106,27 +103,6 @@ class Rounding:
 
     def __str__(self) -> str:
         return f"{self.decibels:.1f} dB PSNR, {self.levels:.2f} of 255 levels on average"
-
-
-def usable(precision: Precision, device: torch.device) -> tuple[Precision, str | None]:
-    """The precision to paint in where one was asked for, and a sentence if it is another one.
-
-    Half the bits without instructions for them are imitated: several times slower than float32, and less exact.
-    """
-    if precision == "fp32" or _knows(precision, device):
-        return precision, None
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"this {device.type.upper()}"
-    other = "; --precision fp16 is fast there" if device.type == "cuda" else ""
-    return "fp32", f"PyTorch finds no fast {precision} in {where}: painting in fp32{other}"
-
-
-def _knows(precision: Precision, device: torch.device) -> bool:
-    if device.type == "cuda":
-        return precision == "fp16" or torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu" and precision == "bf16":
-        told = getattr(torch.cpu, "get_capabilities", dict)()  # older releases do not tell
-        return any(told.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    return False
 
 
 def _rounded_up(size: int, multiple: int) -> int:

@@ -15,6 +15,7 @@ from cyclestyle.data.folders import Sets, find_roots
 from cyclestyle.evaluation.gauge import Gauge, open_gauge
 from cyclestyle.files import reason, write_text, writing_to
 from cyclestyle.launch import must_be_together, restarts_may_hang, wants_cpu
+from cyclestyle.networks.precision import knows
 from cyclestyle.processes import Processes
 from cyclestyle.runs import RunFolder, held_run, write_provenance
 from cyclestyle.settings import contradictions, write_settings
@@ -50,7 +51,7 @@ def learn(settings: Settings, *, strict: bool = False, stop: StopRequest | None 
         choice = _pictures(settings, checkpoint, accelerator, processes, asked, strict=strict)
         run, sets = RunFolder(settings.run), choice.sets(find_roots(settings.data))
         learner = Learner(settings, accelerator, processes)
-        for note in [*learner.notes, *([gauge.note] if gauge is not None and gauge.note else [])]:
+        for note in filter(None, [_of_precision(accelerator), *learner.notes, gauge.note if gauge else None]):
             accelerator.print(note)
         facts = restore(learner, checkpoint) if checkpoint else None
         schedule, used = _schedule(run, sets, learner, facts, gauge)
@@ -88,6 +89,14 @@ def _accelerator(compute: ComputeSettings) -> Accelerator:
     )
     must_be_together(accelerator.num_processes)
     return accelerator
+
+
+def _of_precision(accelerator: Accelerator) -> str | None:
+    """A sentence where a precision was asked for that the device only imitates."""
+    wanted = accelerator.mixed_precision
+    if wanted == "bf16" and not knows(wanted, accelerator.device):
+        return f"this {accelerator.device.type.upper()} imitates bf16, slower than fp32: --compute.mixed-precision no"
+    return None
 
 
 def _gauge(settings: EvaluationSettings, accelerator: Accelerator, processes: Processes) -> Gauge | None:

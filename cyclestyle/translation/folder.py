@@ -13,7 +13,8 @@ from PIL import Image
 from cyclestyle.data.jobs import Job, is_done, mark
 from cyclestyle.files import sha256
 from cyclestyle.images import LARGEST, Images, Picture, load, opened, save, to_images, to_levels
-from cyclestyle.networks.painter import Painter, Precision, Rounding
+from cyclestyle.networks.painter import Painter, Rounding
+from cyclestyle.networks.precision import Precision
 from cyclestyle.progress import Progress
 from cyclestyle.translation.pipeline import Ahead, Behind, ending_orderly
 
