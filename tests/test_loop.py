@@ -36,7 +36,7 @@ from cyclestyle.networks.vgg import random_vgg
 from cyclestyle.runs import RunFolder, find_painter
 from cyclestyle.settings import read_settings, write_settings
 from cyclestyle.stopping import Stopped, StopRequest
-from cyclestyle.training import checkpoints, learner, loop
+from cyclestyle.training import checkpoints, learner, loop, trial
 from cyclestyle.training.cyclegan import Losses
 from cyclestyle.training.exam import Exam
 from cyclestyle.training.judge import Judge, Judgement
@@ -572,6 +572,21 @@ def test_stopped_while_a_checkpoint_is_judged_it_is_judged_after_going_on(
     assert not (wanted.run / "scores.jsonl").exists()
     learn(wanted)
     assert_alike(wanted.run, whole.path)
+
+
+def test_a_batch_that_was_found_by_trying_stays_when_the_run_goes_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = settings(data, tmp_path / "run", data={"batch": "auto"})
+    with monkeypatch.context() as patch:
+        patch.setattr(trial, "_timed", lambda found, accelerator: {1: 1.0, 2: 2.0, 4: 2.0}[found.data.pairs])
+        interrupt(patch, before=7)
+        with pytest.raises(KeyboardInterrupt):
+            learn(wanted)
+    monkeypatch.setattr(trial, "_timed", lambda *_: pytest.fail("it is known"))
+    learn(wanted)
+    assert read_settings(wanted.run / "config.toml").data.batch == 2
+    assert_alike(wanted.run, learn(settings(data, tmp_path / "whole", data={"batch": 2})).path)
 
 
 # --- steps that are not taken -------------------------------------------------------------------------------------

@@ -51,8 +51,9 @@ def learn(settings: Settings, *, strict: bool = False, stop: StopRequest | None 
         choice = _pictures(settings, checkpoint, accelerator, processes, asked, strict=strict)
         run, sets = RunFolder(settings.run), choice.sets(find_roots(settings.data))
         learner = Learner(settings, accelerator, processes)
-        for note in filter(None, [_of_precision(accelerator), *learner.notes, gauge.note if gauge else None]):
-            accelerator.print(note)
+        for note in (_of_precision(accelerator), *learner.notes, gauge.note if gauge else None):
+            if note:
+                accelerator.print(note)
         facts = restore(learner, checkpoint) if checkpoint else None
         schedule, used = _schedule(run, sets, learner, facts, gauge)
         if isinstance(schedule, Planned) and learner.step > schedule.steps:
