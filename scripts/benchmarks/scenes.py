@@ -92,11 +92,13 @@ def compare(config: Path, seed: int, to: Path) -> str:
     assert data is not None
     cyclestyle("translate", run, data / "test/photos", "--to", run / "painted")
     cyclestyle("translate", twin, data / "test/photos", "--to", run / "twin")
-    printed = cyclestyle(
+    cyclestyle(
         "evaluate", "--painted", run / "painted", "--photos", data / "test/photos", "--truth", data / "test/paintings",
         "--paintings", data / "paintings", "--to", run / "evaluation", "--also.supervised-twin", run / "twin",
     )  # fmt: skip
-    table = printed[printed.index("| distance") :].strip()
+    rows = json.loads((run / "evaluation/card.json").read_text())["truth"]["table"]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    table = "\n".join([lines[0], "|---|" + "---:|" * (len(rows[0]) - 1), *lines[1:]])
     return f"Seed {seed}, {seconds:.0f} s of training (twin: as long, {steps:,} steps):\n\n{table}\n"
 
 
