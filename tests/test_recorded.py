@@ -81,6 +81,7 @@ def test_all_that_stands_in_the_way_is_named() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_recorded_steps_have_the_bits_of_those_that_are_not() -> None:
     """Through the warm-up, the recording and beyond it, with a step in the midst that is skipped."""
     found = []

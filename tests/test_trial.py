@@ -54,6 +54,7 @@ def test_a_number_stays() -> None:
     assert settle(wanted(batch=3)) == (3, [])
 
 
+@pytest.mark.slow
 def test_real_steps_end_in_one_of_the_batches_and_say_so() -> None:
     found, said = settle(wanted(batch="auto"))
     assert found in BATCHES
