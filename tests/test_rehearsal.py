@@ -39,7 +39,7 @@ def test_lengths_follow_from_the_schedule_and_nothing_stays(data: Path, tmp_path
     assert (found.pairs, found.photos, found.steps) == (2, 6, 150)  # 50 epochs of 6 photos, 2 at once
     assert found.savings == 4  # at 40, 80, 120 and at the end
     assert found.memory > 100e6  # torch alone takes more
-    assert found.step > 0
+    assert 0 < found.step < found.start
     assert found.gpu_memory is None
     assert list((tmp_path / "runs").iterdir()) == []
 
@@ -56,10 +56,20 @@ def test_what_would_stop_the_run_stops_the_rehearsal(tmp_path: Path) -> None:
 
 
 def test_a_forecast_adds_up_steps_and_checkpoints() -> None:
-    found = Forecast(0.5, 10.0, pairs=4, photos=100, steps=1000, savings=3, memory=2 * 10**9, gpu_memory=None)
-    assert found.total == 530
+    found = Forecast(
+        start=20.0,
+        step=0.5,
+        saving=10.0,
+        pairs=4,
+        photos=100,
+        steps=1000,
+        savings=3,
+        memory=2 * 10**9,
+        gpu_memory=None,
+    )
+    assert found.total == 550
     text = found.told()
     assert "2.00 GB" in text
     assert "8 pairs/s (500 ms for a step of 4)" in text
     assert "1,000 steps (40 epochs of 100 photos)" in text
-    assert re.search(r"time +8:50 min, until \d{4}-\d\d-\d\d \d\d:\d\d; 3 checkpoints take 30 s of it", text)
+    assert re.search(r"time +9:10 min, until \d{4}-\d\d-\d\d \d\d:\d\d; 3 checkpoints take 30 s of it", text)

@@ -37,6 +37,8 @@ COUNTED = 9
 class Forecast:
     """What is expected of a run."""
 
+    start: float
+    """Seconds until the first step is made: pictures are looked through and cached."""
     step: float
     """Seconds."""
     saving: float
@@ -52,8 +54,8 @@ class Forecast:
 
     @property
     def total(self) -> float:
-        """Seconds, without the first look at the pictures."""
-        return self.steps * self.step + self.savings * self.saving
+        """Seconds, without imports."""
+        return self.start + self.steps * self.step + self.savings * self.saving
 
     def told(self) -> str:
         """For people."""
@@ -107,6 +109,7 @@ def _forecast(settings: Settings, run: RunFolder, took: float) -> Forecast:
     steps = _steps(settings, photos, pairs, step)
     examined = steps * pairs / photos / settings.evaluation.every if settings.evaluation.every else 0
     return Forecast(
+        start=ends[0],
         step=step,
         saving=max(0.0, took - ends[-1]),
         pairs=pairs,
