@@ -15,7 +15,7 @@ LONGEST = 1_500
 """Letters of a sentence."""
 
 SPINS = 10_000
-"""Looks at whether the wait is over, before a thread sleeps: a tenth of a millisecond or so."""
+"""Looks at whether the wait is over, before a thread sleeps."""
 
 COMMANDS = {
     "synthesize": "Make the embedded data: procedural landscapes as photos and as paintings.",

@@ -213,10 +213,11 @@ class ComputeSettings(Section):
     """Send pictures that go through the same network together: the same mathematics in fewer operations, and more
     memory."""
     compile: bool = False
-    """Compile the networks (torch.compile): a minute or more before the first step, and faster ones from then on."""
+    """Compile the networks (torch.compile): a minute or two before the first step. Whether later ones are faster
+    depends on the processor; `--plan` tells."""
     checkpointing: bool = False
     """Compute the residual blocks of a resnet a second time on the way back instead of keeping what they made: less
-    than half of the memory, a quarter more time."""
+    memory, more time; `--plan` tells how much."""
     graph: bool = False
     """Record a step as CUDA graphs after a few: on one GPU, where one pair at a time leaves it waiting."""
     patience: PositiveInt = 10

@@ -1,6 +1,7 @@
 """What a run is said to take is taken from a little of it, of which nothing stays."""
 
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from conftest import Draw
 
 from cyclestyle.config import Settings
+from cyclestyle.stopping import Stopped, StopRequest
 from cyclestyle.training.rehearsal import Forecast, rehearse
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
@@ -52,6 +54,14 @@ def test_a_budget_has_room_for_as_many_steps_as_it_is_long(data: Path, tmp_path:
 def test_what_would_stop_the_run_stops_the_rehearsal(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         rehearse(wanted(tmp_path / "nowhere", tmp_path / "runs/x"))
+    assert not (tmp_path / "runs/.x.rehearsal").exists()
+
+
+def test_stopped_in_the_midst_it_says_that_nothing_is_kept(data: Path, tmp_path: Path) -> None:
+    with StopRequest() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Stopped, match=r"^stopped; nothing of the trial is kept$"):
+            rehearse(wanted(data, tmp_path / "runs/x"), stop=stop)
     assert not (tmp_path / "runs/.x.rehearsal").exists()
 
 

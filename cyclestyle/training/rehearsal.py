@@ -23,7 +23,7 @@ from cyclestyle.config import ScheduleSettings, Settings, seconds
 from cyclestyle.footprint import peak_memory
 from cyclestyle.progress import clock
 from cyclestyle.runs import RunFolder
-from cyclestyle.stopping import StopRequest
+from cyclestyle.stopping import Stopped, StopRequest
 from cyclestyle.training.loop import learn
 from cyclestyle.training.recorded import WARM_UP
 from cyclestyle.training.schedule import plan
@@ -95,6 +95,8 @@ def rehearse(settings: Settings, *, strict: bool = False, stop: StopRequest | No
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             learn(settings.model_copy(update=trial), strict=strict, stop=stop)
         return _forecast(settings, RunFolder(folder), time.monotonic() - begun)
+    except Stopped:  # it speaks of what is saved, and nothing is
+        raise Stopped("stopped; nothing of the trial is kept") from None
     finally:
         if PartialState().is_main_process:
             shutil.rmtree(folder, ignore_errors=True)
