@@ -33,7 +33,8 @@ TIMEOUT = 120  # seconds; it takes about 20
 def grads_and_weights(settings: Settings, accelerator: Any) -> dict[str, torch.Tensor]:
     """The gradients of the first step, and the weights after three, of all networks."""
     from cyclestyle.data.folders import find_sets
-    from cyclestyle.data.unpaired import Places, UnpairedPictures, build_loader
+    from cyclestyle.data.loaders import build_loader
+    from cyclestyle.data.unpaired import Places, UnpairedPictures
     from cyclestyle.training.learner import Learner
 
     learner = Learner(settings, accelerator)

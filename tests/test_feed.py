@@ -15,7 +15,8 @@ from torch.utils.data import dataloader
 
 from cyclestyle.config import DataSettings
 from cyclestyle.data.folders import Sets
-from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures, build_loader
+from cyclestyle.data.loaders import build_loader
+from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures
 from cyclestyle.training.feed import HANDLER, RESTARTS, Feed
 
 

@@ -12,7 +12,8 @@ from cyclestyle.config import DataSettings
 from cyclestyle.data.caching import open_caches
 from cyclestyle.data.folders import Sets
 from cyclestyle.data.gathering import Resident, cut_out, fits_on, gathered
-from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures, build_loader
+from cyclestyle.data.loaders import build_loader
+from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures
 
 CPU = torch.device("cpu")
 PRESETS = ["paper", "flip", "zoom", "none"]

@@ -25,7 +25,8 @@ from safetensors.torch import load_file, save_file
 from cyclestyle import cli
 from cyclestyle.config import Settings
 from cyclestyle.data.folders import find_sets
-from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures, build_loader
+from cyclestyle.data.loaders import build_loader
+from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures
 from cyclestyle.evaluation.gauge import Gauge
 from cyclestyle.evaluation.kernels import kid
 from cyclestyle.files import sha256

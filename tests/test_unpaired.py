@@ -13,12 +13,12 @@ from PIL import Image
 
 from cyclestyle.config import DataSettings
 from cyclestyle.data.folders import Sets
+from cyclestyle.data.loaders import build_loader
 from cyclestyle.data.unpaired import (
     ATTEMPTS,
     Batch,
     Places,
     UnpairedPictures,
-    build_loader,
 )
 
 CROP = 16
@@ -387,23 +387,3 @@ def test_where_a_whole_set_has_vanished_it_stops_and_says_where(
         batches(mine, 0, 1, workers=workers)
     assert f"{ATTEMPTS} pictures in a row" in str(caught.value)
     assert str(tmp_path / "pictures") in str(caught.value)
-
-
-def test_workers_leave_signals_to_the_process_that_they_help(sets: Sets) -> None:
-    import signal
-
-    settings = settings_for("none", workers=1)
-    loader = iter(
-        build_loader(
-            UnpairedPictures(sets, settings, 0), Places(0, 9, batch=1, rank=0, processes=1), settings, pin=False
-        )
-    )
-    next(loader)
-    (worker,) = loader._workers
-    ignored = next(
-        line for line in Path(f"/proc/{worker.pid}/status").read_text().splitlines() if line.startswith("SigIgn")
-    )
-    mask = int(ignored.split()[1], 16)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
-        assert mask >> (number - 1) & 1
-    loader._shutdown_workers()

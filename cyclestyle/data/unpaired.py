@@ -6,28 +6,19 @@ row, and how it is cut and mirrored, follows from (seed, epoch, index, domain) a
 processes changes nothing, no photo is dropped or seen twice, and training can go on from any step.
 """
 
-import atexit
-import ctypes
-import multiprocessing
-import os
-import signal
-import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from cyclestyle.config import DataSettings
 from cyclestyle.data.augment import Augmentation, Cut, in_range
 from cyclestyle.data.decoding import Pixels, read_pixels
 from cyclestyle.data.draws import INSTEAD_OF_PAINTING, INSTEAD_OF_PHOTO, Draws, generator
 from cyclestyle.data.folders import Sets
-from cyclestyle.stopping import ignore_signals
 
-PR_SET_PDEATHSIG = 1  # of Linux' prctl
 ATTEMPTS = 8
 """Pictures in a row that may be unreadable; after so many it is not the pictures, it is the folder."""
 
@@ -195,39 +186,3 @@ class Places(Sampler[list[int]]):
         for number in range(self.first, self.last):
             start = (number * self.processes + self.rank) * self.batch
             yield list(range(start, start + self.batch))
-
-
-def build_loader(pictures: UnpairedPictures, places: Places, settings: DataSettings, *, pin: bool) -> DataLoader[Batch]:
-    """Batches in the order of `places`, loaded ahead by `workers` processes."""
-    loader = DataLoader(
-        pictures,
-        batch_sampler=places,
-        num_workers=settings.workers,
-        collate_fn=_as_it_is,
-        pin_memory=pin,
-        worker_init_fn=partial(_begin_worker, os.getpid()),
-    )
-    return cast(DataLoader[Batch], loader)  # DataLoader's type does not know what collate_fn makes of its items
-
-
-def _begin_worker(parent: int, number: int) -> None:
-    """Leave signals to the parent, and end with it.
-
-    PyTorch watches the parent too, but asks for its number later: if it is killed before that, the worker stays.
-    """
-    ignore_signals()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-@atexit.register
-def _end_workers() -> None:
-    """Python asks children that are left to end, and waits; these ignore it."""
-    for child in multiprocessing.active_children():
-        child.kill()
-
-
-def _as_it_is(batch: Any) -> Any:  # PyTorch types it as made of a list
-    return batch

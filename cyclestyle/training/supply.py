@@ -10,7 +10,8 @@ from cyclestyle.data.cache import Cache
 from cyclestyle.data.caching import open_caches
 from cyclestyle.data.folders import Sets
 from cyclestyle.data.gathering import gathered
-from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures, build_loader
+from cyclestyle.data.loaders import build_loader
+from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures
 from cyclestyle.processes import Processes
 
 

@@ -26,7 +26,8 @@ from cyclestyle.data.cache import Cache
 from cyclestyle.data.caching import open_caches
 from cyclestyle.data.folders import Sets
 from cyclestyle.data.gathering import gathered
-from cyclestyle.data.unpaired import Places, UnpairedPictures, build_loader
+from cyclestyle.data.loaders import build_loader
+from cyclestyle.data.unpaired import Places, UnpairedPictures
 from cyclestyle.images import list_pictures
 from cyclestyle.processes import Processes
 from cyclestyle.training.feed import Feed

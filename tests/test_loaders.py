@@ -1,0 +1,58 @@
+"""Processes that load batches end when they are told to, and never keep the others from it."""
+
+import multiprocessing
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Draw
+
+from cyclestyle.config import DataSettings
+from cyclestyle.data.folders import Sets
+from cyclestyle.data.loaders import Flag, build_loader
+from cyclestyle.data.unpaired import Places, UnpairedPictures
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, draw: Draw) -> UnpairedPictures:
+    sets = Sets(draw(tmp_path / "photos", 5), draw(tmp_path / "paintings", 4, seed=1), [], [])
+    return UnpairedPictures(sets, settings(), 3)
+
+
+def settings(workers: int = 0) -> DataSettings:
+    return DataSettings(augmentation="zoom", crop=16, workers=workers, batch=2)
+
+
+PLACES = Places(0, 9, batch=2, rank=0, processes=1)
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_they_look_at_a_flag_without_a_lock_and_end_by_themselves(
+    method: str, pictures: UnpairedPictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch's own event has a lock; one that is killed while it looks keeps it, and its death goes unnoticed."""
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda: method)
+    loader = iter(build_loader(pictures, PLACES, settings(workers=2), pin=False))
+    assert isinstance(loader._workers_done_event, Flag)
+    for found, expected in zip(loader, build_loader(pictures, PLACES, settings(), pin=False), strict=True):
+        assert torch.equal(found.photos, expected.photos)
+    loader._shutdown_workers()
+    assert [worker.exitcode for worker in loader._workers] == [0, 0]
+
+
+def test_the_system_s_own_context_keeps_its_events() -> None:
+    assert not isinstance(multiprocessing.get_context().Event(), Flag)
+
+
+def test_they_leave_signals_to_the_process_that_they_help(pictures: UnpairedPictures) -> None:
+    loader = iter(build_loader(pictures, PLACES, settings(workers=1), pin=False))
+    next(loader)
+    (worker,) = loader._workers
+    ignored = next(
+        line for line in Path(f"/proc/{worker.pid}/status").read_text().splitlines() if line.startswith("SigIgn")
+    )
+    mask = int(ignored.split()[1], 16)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+        assert mask >> (number - 1) & 1
+    loader._shutdown_workers()
