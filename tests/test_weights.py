@@ -5,7 +5,6 @@ import os
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -436,10 +435,8 @@ def test_a_silent_server_is_given_up(
     assert weights.LONGEST_SILENCE <= 10
     server(None, "0" * 64, tmp_path)
     monkeypatch.setattr(weights, "LONGEST_SILENCE", 0.2)
-    began = time.monotonic()
-    with pytest.raises(FileNotFoundError, match="timed out"):
+    with pytest.raises(FileNotFoundError, match="timed out"):  # the server would answer after 20 seconds
         find_weights("vgg19", None, EXPECTED)
-    assert time.monotonic() - began < 15  # the server itself would answer after 20 seconds
     assert socket.getdefaulttimeout() is None
 
 
