@@ -257,6 +257,7 @@ print([len(cache) for cache in found])
 """
 
 
+@pytest.mark.slow
 def test_several_processes_make_it_once(folder: Path, sets: Sets, tmp_path: Path) -> None:
     words = [sys.executable, "-c", MAKING, str(tmp_path), str(tmp_path / "made")]
     running = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(3)]

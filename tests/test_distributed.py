@@ -405,6 +405,7 @@ def test_broken_photos_of_all_processes_are_named_and_all_others_painted(place: 
     assert "picture-04.png" in said
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh_accelerate")
 def test_one_launched_process_trains_what_the_same_command_trains_without_a_launcher(place: Path) -> None:
     from cyclestyle.training.loop import learn

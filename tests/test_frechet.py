@@ -109,6 +109,7 @@ def test_features_give_torch_fidelitys_number(n, m, d):
     assert frechet(x.float(), y.float().numpy()) == pytest.approx(theirs, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_2048_features_give_torch_fidelitys_number():
     x, y = features(60, 2048).abs(), features(150, 2048, seed=1).abs()
     assert frechet(x, y) == pytest.approx(torch_fidelitys(x, y), rel=1e-4)

@@ -27,7 +27,10 @@ def settings(workers: int = 0) -> DataSettings:
 PLACES = Places(0, 9, batch=2, rank=0, processes=1)
 
 
-@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+OTHERS = sorted({*multiprocessing.get_all_start_methods()} - {"fork"})
+
+
+@pytest.mark.parametrize("method", ["fork", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 def test_they_look_at_a_flag_without_a_lock_and_end_by_themselves(
     method: str, pictures: UnpairedPictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
