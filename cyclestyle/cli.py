@@ -18,6 +18,7 @@ SPINS = 10_000
 """Looks at whether the wait is over, before a thread sleeps."""
 
 COMMANDS = {
+    "download": "Bring the pictures of a style here: downloaded by the kaggle client, unpacked, opened and counted.",
     "synthesize": "Make the embedded data: procedural landscapes as photos and as paintings.",
     "check": "Look through the pictures before an hour is spent on them: broken, alike, leaking.",
     "train": "Train a painter, and the way back, from two sets of pictures.",
