@@ -142,7 +142,7 @@ def find_weights(
     """
     known, least = KNOWN[kind], len(expected) if whole else 1
     passed: list[str] = []
-    for paths in _places(known, folder):
+    for paths in places(known, folder):
         best = _best(paths, known, expected, least, passed)
         if best is not None:
             return best
@@ -152,7 +152,7 @@ def find_weights(
     return downloaded
 
 
-def _places(known: Known, folder: Path | None) -> Iterator[list[Path]]:
+def places(known: Known, folder: Path | None) -> Iterator[list[Path]]:
     """Files that are named as these weights may be, one place after the other."""
     variable = os.environ.get(FOLDER_VARIABLE)
     given = folder or (Path(variable) if variable else None)
@@ -161,7 +161,7 @@ def _places(known: Known, folder: Path | None) -> Iterator[list[Path]]:
             named = "" if folder else f", which {FOLDER_VARIABLE} names"
             raise FileNotFoundError(f"no such folder of weights: {given}{named}; give one with --weights DIR")
         yield [place / name for place, _, names in walk(given) for name in names if _is_named(name, known)]
-    cache = _cache()
+    cache = torch_cache()
     yield [path for path in cache.iterdir() if _is_named(path.name, known)] if cache.is_dir() else []
     for package, inside in known.packages:
         found = find_spec(package)
@@ -174,7 +174,8 @@ def _is_named(name: str, known: Known) -> bool:
     return dot + suffix in SUFFIXES and any(fnmatch(stem, pattern) for pattern in known.names)
 
 
-def _cache() -> Path:
+def torch_cache() -> Path:
+    """Where PyTorch keeps what it has downloaded."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
@@ -270,7 +271,7 @@ def _note(path: Path) -> str:
 
 def _download(known: Known, passed: list[str]) -> Path:
     """Fetch the published file into PyTorch's cache, or say how else it can be had."""
-    path, why = _cache() / known.file, "it is published nowhere in this form"
+    path, why = torch_cache() / known.file, "it is published nowhere in this form"
     if known.url is not None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
