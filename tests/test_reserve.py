@@ -1,28 +1,52 @@
-"""What painting will take is estimated from few photos, in proportion to their number and size."""
+"""What painting will take is found by painting a few photos; what else a budget keeps back is counted."""
 
+import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
-from conftest import Draw
+from conftest import Draw, as_processes
 from torch import nn
 
+from cyclestyle.networks.painter import Painter
+from cyclestyle.processes import Processes
 from cyclestyle.training import reserve
-from cyclestyle.training.reserve import LOOKED_AT, SAFETY, STARTING, WRITING, time_to_paint
+from cyclestyle.training.reserve import (
+    FIRST,
+    FIRST_ON_A_GPU,
+    JUDGED,
+    LEAVING,
+    LEAVING_TOGETHER,
+    LONGEST_TRIAL,
+    LOOKED_AT,
+    OF_THAT,
+    SAFETY,
+    STARTED,
+    WRITTEN,
+    ZIPPING,
+    time_to_paint,
+)
+
+CROP = 16
 
 
 class Slow(nn.Module):
-    """Takes a second a picture, on the clock of the test."""
+    """Takes a second for 256 x 256 pixels, on the clock of the test; what it has seen is kept."""
+
+    multiple = 4
 
     def __init__(self, clock: list[float]) -> None:
         super().__init__()
-        self.clock = clock
+        self.clock, self.seen = clock, list[tuple[int, ...]]()
+        self.weight = nn.Parameter(torch.zeros(100))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        assert images.shape == (1, 3, 16, 16)
         assert torch.is_inference_mode_enabled()
-        self.clock[0] += 1.0
+        self.seen.append(tuple(images.shape))
+        self.clock[0] += images.shape[-1] * images.shape[-2] / 256**2
         return images
 
 
@@ -33,37 +57,145 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def learner(clock: list[float], processes: int = 1) -> SimpleNamespace:
+@pytest.fixture
+def network(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> Slow:
+    made = Slow(clock)
+    monkeypatch.setattr(reserve, "_painter", lambda learner, path: Painter(made, None, ""))  # type: ignore[arg-type]
+    return made
+
+
+def learner(network: Slow, run: Path, processes: Processes | None = None, **report: int) -> SimpleNamespace:
+    alone = SimpleNamespace(
+        count=1, rank=0, main=True, most=lambda *values: list(values), batch=lambda wanted: wanted or 1
+    )
+    alone.all_or_none = Processes.all_or_none.__get__(SimpleNamespace(collect=lambda items: items))
     return SimpleNamespace(
-        averages={"paint": SimpleNamespace(network=Slow(clock))},
-        accelerator=SimpleNamespace(device=torch.device("cpu")),
-        settings=SimpleNamespace(data=SimpleNamespace(crop=16)),
-        processes=SimpleNamespace(count=processes),
+        averages={"paint": SimpleNamespace(network=network)},
+        bare=[network],
+        accelerator=SimpleNamespace(device=torch.device("cpu"), print=lambda said: None),
+        settings=SimpleNamespace(
+            run=run,
+            data=SimpleNamespace(crop=CROP),
+            objective=SimpleNamespace(replay=0),
+            report=SimpleNamespace(**{"judge": 0, "samples": 0} | report),
+        ),
+        processes=processes or alone,
     )
 
 
-def test_it_follows_the_number_and_the_size_of_the_photos_and_the_processes(
-    clock: list[float], tmp_path: Path, draw: Draw
-) -> None:
-    small, large = draw(tmp_path / "small", 20, size=(16, 16)), draw(tmp_path / "large", 20, size=(32, 64))
-    assert time_to_paint(learner(clock), small) == pytest.approx(STARTING + SAFETY * 20 * (1.0 + WRITING))
-    assert time_to_paint(learner(clock), small * 2) == pytest.approx(STARTING + SAFETY * 40 * (1.0 + WRITING))
-    assert time_to_paint(learner(clock), large) == pytest.approx(STARTING + SAFETY * 20 * (8.0 + WRITING))
-    assert time_to_paint(learner(clock, 4), large) == pytest.approx(STARTING + SAFETY * 5 * (8.0 + WRITING))
+def parts(run: Path) -> dict[str, float]:
+    return json.loads((run / "budget.json").read_text())
 
 
-def test_few_photos_are_looked_at_and_one_odd_or_broken_one_does_not_matter(
-    clock: list[float], tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
+def painting(seconds_each: float, count: int, processes: int = 1) -> float:
+    return OF_THAT * STARTED + FIRST + SAFETY * count * (seconds_each / processes + ZIPPING)
+
+
+def test_it_follows_the_number_of_photos_and_their_size_as_they_are_submitted(
+    network: Slow, tmp_path: Path, draw: Draw
 ) -> None:
-    paths = draw(tmp_path, 100, size=(16, 16))
-    expected = time_to_paint(learner(clock), paths)
-    paths[0].unlink()
-    seen: list[Path] = []
-    real = reserve.load
+    small = draw(tmp_path / "small", 20, size=(64, 64))
+    large = draw(tmp_path / "large", 20, size=(300, 512))  # comes down to 256 x 256
+    wide = draw(tmp_path / "wide", 20, size=(128, 300))  # its centred square
+    for photos, each in ((small, 1 / 16), (small * 2, 1 / 16), (large, 1.0), (wide, 1 / 4)):
+        total = time_to_paint(learner(network, tmp_path), photos)
+        found = parts(tmp_path)
+        assert found["painting"] == pytest.approx(painting(each, len(photos)))
+        assert total == pytest.approx(sum(found.values()))
+        assert found["gone"] == STARTED
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["budget.json", "large", "small", "wide"]
+
+
+def test_processes_divide_what_they_do_side_by_side(network: Slow, tmp_path: Path, draw: Draw) -> None:
+    photos = draw(tmp_path / "photos", 8, size=(256, 256))
+    some = learner(network, tmp_path)
+    some.processes.count = 4
+    time_to_paint(some, photos)
+    assert parts(tmp_path)["painting"] == pytest.approx(painting(1.0, 8, 4))
+
+
+def test_what_it_takes_to_read_and_write_is_divided_among_processors(
+    network: Slow, clock: list[float], tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, real = draw(tmp_path / "photos", 4, size=(256, 256)), reserve.load
+
+    def slow_load(path: Path) -> Any:
+        clock[0] += 0.5
+        return real(path)
+
+    monkeypatch.setattr(reserve, "load", slow_load)
+    if hasattr(os, "sched_getaffinity"):
+        monkeypatch.setattr(reserve.os, "sched_getaffinity", lambda who: set(range(5)))
+    else:
+        monkeypatch.setattr(reserve.os, "cpu_count", lambda: 5)
+    time_to_paint(learner(network, tmp_path), photos)
+    assert parts(tmp_path)["painting"] == pytest.approx(painting(1.1, 4))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    time_to_paint(learner(network, tmp_path), photos)
+    assert parts(tmp_path)["painting"] == pytest.approx(painting(1.5, 4))
+
+
+@pytest.mark.slow
+def test_photos_from_all_over_are_tried_and_the_trial_ends_after_some_seconds(
+    network: Slow, tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, seen, real = draw(tmp_path / "photos", 100, size=(16, 16)), list[Path](), reserve.load
     monkeypatch.setattr(reserve, "load", lambda path: (seen.append(path), real(path))[1])
-    assert time_to_paint(learner(clock), paths) == pytest.approx(expected)
-    assert 1 < len(seen) <= LOOKED_AT
+    time_to_paint(learner(network, tmp_path), photos)
+    assert 30 <= len(seen) - 1 <= LOOKED_AT  # one more to begin with
+    assert photos.index(seen[-1]) > 90
+    seen.clear()
+    large = draw(tmp_path / "large", 100, size=(256, 256))  # a second each
+    time_to_paint(learner(network, tmp_path), large)
+    assert LONGEST_TRIAL <= len(seen) <= LONGEST_TRIAL + 2
 
 
-def test_a_single_photo_will_do(clock: list[float], tmp_path: Path, draw: Draw) -> None:
-    assert time_to_paint(learner(clock), draw(tmp_path, 1, size=(16, 16))) > STARTING
+def test_a_broken_photo_is_painted_too_and_a_single_one_will_do(network: Slow, tmp_path: Path, draw: Draw) -> None:
+    photos = draw(tmp_path / "photos", 3, size=(256, 256))
+    photos[0].unlink()
+    photos[1].write_bytes(b"<html>")
+    time_to_paint(learner(network, tmp_path), photos)
+    assert parts(tmp_path)["painting"] == pytest.approx(painting(1.0, 3))
+    assert time_to_paint(learner(network, tmp_path), photos[2:]) > STARTED + FIRST
+
+
+def test_what_a_killed_trial_left_is_no_hindrance(network: Slow, tmp_path: Path, draw: Draw) -> None:
+    photos = draw(tmp_path / "photos", 2, size=(32, 32))
+    (tmp_path / ".trial-0").mkdir()
+    (tmp_path / ".trial-0" / "painting.jpg").write_bytes(b"half")
+    time_to_paint(learner(network, tmp_path), photos)
+    assert not (tmp_path / ".trial-0").exists()
+
+
+def test_the_end_of_a_training_is_counted_twice(network: Slow, tmp_path: Path, draw: Draw) -> None:
+    photos, each = draw(tmp_path / "photos", 2, size=(32, 32)), CROP**2 / 256**2
+    time_to_paint(learner(network, tmp_path), photos)
+    saving = 4 * 4 * 100 / WRITTEN
+    assert parts(tmp_path)["ending"] == pytest.approx(LEAVING + 2 * saving)
+    time_to_paint(learner(network, tmp_path, judge=10, samples=3), photos)
+    assert parts(tmp_path)["ending"] == pytest.approx(
+        LEAVING + 2 * (saving + (10 + 4 * 3) * each + 10 * JUDGED * CROP**2)
+    )
+
+
+def test_processes_agree_on_the_longest_and_one_writes_it_down(
+    network: Slow, tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = draw(tmp_path / "photos", 6, size=(32, 32))
+    monkeypatch.setattr(reserve, "_each", lambda learner, photos: 4.0 if learner.processes.rank else 2.0)
+    monkeypatch.setattr(reserve, "_ending", lambda learner: 3.0 if learner.processes.main else 1.0)
+    totals = as_processes(2, lambda processes: time_to_paint(learner(network, tmp_path, processes), photos))
+    assert totals == [pytest.approx(STARTED + 2 * 3.0 + LEAVING_TOGETHER + painting(4.0, 6, 2))] * 2
+    assert sum(parts(tmp_path).values()) == pytest.approx(totals[0])
+
+
+def test_a_gpu_takes_longer_to_begin(
+    network: Slow, tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = draw(tmp_path / "photos", 2, size=(32, 32))
+    monkeypatch.setattr(reserve, "_each", lambda learner, photos: 1.0)
+    monkeypatch.setattr(reserve, "_ending", lambda learner: 0.0)
+    some = learner(network, tmp_path)
+    some.accelerator.device = torch.device("cuda")
+    time_to_paint(some, photos)
+    assert parts(tmp_path)["painting"] == pytest.approx(painting(1.0, 2) - FIRST + FIRST_ON_A_GPU)

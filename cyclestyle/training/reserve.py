@@ -1,44 +1,152 @@
-"""How long it will take to paint and zip all photos: what a budget of time has to keep back."""
+"""What a budget of time keeps back: the end of a training, then painting and zipping all photos."""
 
+import json
+import os
+import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
+from statistics import mean
 
 import torch
+from PIL import Image
 
-from cyclestyle.images import load
+from cyclestyle.data.submission import SIDE
+from cyclestyle.files import write_text
+from cyclestyle.images import Picture, fit, load, save, to_images, to_pictures
+from cyclestyle.lifetime import seconds_since_start
+from cyclestyle.networks.painter import Painter, load_painter
+from cyclestyle.progress import clock
 from cyclestyle.training.learner import Learner
+from cyclestyle.training.saved import painters
 
-STARTING = 45.0
-"""Seconds: to start the command that paints, and its first picture."""
+STARTED = seconds_since_start()
+"""Seconds that it took to come here, with nearly all imports: gone before the training's own clock begins."""
+OF_THAT = 0.75
+"""Share that the imports of the command that paints take; measured 0.6."""
 
-WRITING = 0.01
-"""Seconds a picture and process to read it, write it and zip it; measured 4 to 8 ms at 256 px."""
+FIRST, FIRST_ON_A_GPU = 1.0, 15.0
+"""Seconds of that command beside its imports: the device, the first picture, the end."""
 
-SAFETY = 1.3
-LOOKED_AT = 8
+LEAVING, LEAVING_TOGETHER = 1.0, 5.0
+"""Seconds from the last step's checkpoint to the end of the training's process; of several, and their launcher."""
+
+ZIPPING = 0.003
+"""Seconds a picture to zip it, read it back and decode it, by one process; measured 1.4 ms at 256 px."""
+WRITTEN = 1e8
+"""Bytes of a checkpoint that are made, hashed and on the disk in a second, if it is a slow one."""
+JUDGED = 0.03 / 256**2
+"""Seconds a pixel to compare a painted picture with paintings (training/score.py); measured 8 ms at 128 px."""
+
+SAFETY = 1.12
+LOOKED_AT = 40
+"""Photos at the most."""
+LONGEST_TRIAL = 3.0
+"""Seconds after which no further photo is tried: what else the machine does comes and goes."""
+
+
+@dataclass(frozen=True)
+class Reserve:
+    """Seconds of a budget that are not for training."""
+
+    gone: float
+    """Before the training's own clock began."""
+    ending: float
+    """The last step's checkpoint and samples, another one's, during which the time may be over, and leaving."""
+    painting: float
+    """Another command: from its start to the zip that has been read back."""
+
+    @property
+    def total(self) -> float:
+        return self.gone + self.ending + self.painting
+
+
+def time_to_paint(learner: Learner, photos: Sequence[Path]) -> float:
+    """Seconds that a budget keeps back, the same on all processes; `budget.json` in the run's folder says for what.
+
+    A few photos are read, painted and written as for a submission, with the painter as it is now: the others will take
+    as long.
+    """
+    processes = learner.processes
+    first = FIRST if learner.accelerator.device.type == "cpu" else FIRST_ON_A_GPU
+    each = _each(learner, photos) / processes.count + ZIPPING
+    painting = OF_THAT * STARTED + first + SAFETY * each * len(photos)
+    ending = 2 * _ending(learner) + (LEAVING if processes.count == 1 else LEAVING_TOGETHER)
+    reserve = Reserve(*processes.most(STARTED, ending, painting))
+    with processes.all_or_none():
+        if processes.main:
+            write_text(learner.settings.run / "budget.json", json.dumps(asdict(reserve)) + "\n")
+    learner.accelerator.print(
+        f"of the budget, {clock(reserve.painting)} are kept back to paint and zip {len(photos):,} photos"
+    )
+    return reserve.total
 
 
 @torch.inference_mode()
-def time_to_paint(learner: Learner, photos: Sequence[Path]) -> float:
-    """Seconds for all photos at their own size on the processes that train, measured on squares as in training."""
-    network, device = learner.averages["paint"].network, learner.accelerator.device
-    side = learner.settings.data.crop
-    square = torch.zeros(1, 3, side, side, device=device)
-    took = []
+def _each(learner: Learner, photos: Sequence[Path]) -> float:
+    """Seconds a photo, if one process painted them all."""
+    device, processes = learner.accelerator.device, learner.processes
+    place = learner.settings.run / f".trial-{processes.rank}"
+    shutil.rmtree(place, ignore_errors=True)  # of a process that was killed
+    began, took = time.monotonic(), list[tuple[float, float]]()
+    try:
+        place.mkdir(parents=True)
+        painter = _painter(learner, place / "paint.safetensors")
+        for path in [photos[0], *photos[:: -(-len(photos) // LOOKED_AT)]]:
+            took.append(_one(painter, path, place / "painting.jpg", device, processes.batch(None)))
+            if len(took) > 1 and time.monotonic() - began > LONGEST_TRIAL:
+                break
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    painting, files = (mean(seconds) for seconds in zip(*took[1:], strict=True))  # in the first, caches settle
+    return painting + files / _threads()
+
+
+def _painter(learner: Learner, path: Path) -> Painter:
+    """The painter as another command will load it."""
+    path.write_bytes(painters(learner)["paint.safetensors"]())
+    return load_painter(path, learner.accelerator.device)
+
+
+def _one(painter: Painter, path: Path, to: Path, device: torch.device, batch: int) -> tuple[float, float]:
+    """Seconds of painting a photo, one of `batch` at once; and of reading it and writing its painting."""
+    began = time.monotonic()
+    photo = _square(path)
+    read = time.monotonic()
+    painted = to_pictures(painter(to_images([photo] * batch, device)))[0]  # waits for the device
+    made = time.monotonic()
+    save(painted.resize((SIDE, SIDE), Image.Resampling.BICUBIC), to)
+    return (made - read) / batch, read - began + time.monotonic() - made
+
+
+def _square(path: Path) -> Picture:
+    """As a submission takes it."""
+    try:
+        photo = load(path)
+    except (ValueError, OSError):
+        return Image.new("RGB", (SIDE, SIDE))
+    return fit(photo, min(SIDE, *photo.size))
+
+
+def _threads() -> int:
+    """Processors of this process alone: while one photo is painted, others are read and written."""
+    able = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, able // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+@torch.inference_mode()
+def _ending(learner: Learner) -> float:
+    """Seconds of what is done with the last step: a checkpoint, samples, a judgement."""
+    settings, network, took = learner.settings, learner.averages["paint"].network, list[float]()
+    side = settings.data.crop
+    square = torch.zeros(1, 3, side, side, device=learner.accelerator.device)
     for _ in range(4):
         began = time.monotonic()
         network(square).cpu()  # waits for the device
         took.append(time.monotonic() - began)
-    pixels = [_pixels(path) for path in photos[:: -(-len(photos) // LOOKED_AT)]]
-    each = min(took) * median(pixels) / side**2 + WRITING * max(1.0, median(pixels) / 256**2)
-    return STARTING + SAFETY * each * len(photos) / learner.processes.count
-
-
-def _pixels(path: Path) -> int:
-    try:
-        picture = load(path)
-    except (ValueError, OSError):
-        return 256**2
-    return picture.width * picture.height
+    weights = sum(parameter.numel() for net in learner.bare for parameter in net.parameters())
+    remembered = 2 * settings.objective.replay * square.numel()
+    saving = 4 * (3 * weights + weights + remembered) / WRITTEN  # with Adam's two moments, and averages
+    looking = (settings.report.judge + 4 * settings.report.samples) * min(took)
+    return saving + looking + settings.report.judge * JUDGED * side**2
