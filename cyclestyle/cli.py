@@ -27,6 +27,7 @@ COMMANDS = {
     "evaluate": "How good is a set of painted pictures? A card of content, style, distances and habits.",
     "compare": "Several methods side by side: pictures, measures and cost, on one page.",
     "submit": "Build or check a submission for the Kaggle competition gan-getting-started.",
+    "compete": "From the competition's data to a valid images.zip within a budget of time: what its notebook runs.",
     "doctor": "Look the machine over: what is fine for training here, what is not, and what to type.",
 }
 
