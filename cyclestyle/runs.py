@@ -10,8 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from cyclestyle.config import Settings
 from cyclestyle.files import IN_PROGRESS, held, write_text
 
@@ -102,6 +100,8 @@ def circumstances() -> dict[str, Any]:
 
 
 def _hardware() -> dict[str, Any]:
+    import torch  # here, since whoever only wants names need not wait for it
+
     devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {"machine": platform.machine(), "system": platform.system(), "devices": devices or ["cpu"]}
 

@@ -411,7 +411,7 @@ def test_the_guard_refuses_the_network_and_writes_down_who_tried(way: str, tmp_p
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the notebook is for Linux")
 def test_the_notebook_runs_to_the_end_with_the_network_off_also_after_a_kill(tmp_path: Path, draw: Draw) -> None:
-    session = Session(tmp_path, draw, "90s")
+    session = Session(tmp_path, draw, "120s")
     first = session.start()
     checkpoints = session.working / "run" / "checkpoints"
     assert wait_for(lambda: any(checkpoints.glob("step-*"))), session.said()

@@ -1408,7 +1408,7 @@ def test_a_run_with_a_budget_ends_with_it_also_after_a_stop_and_its_rate_has_fal
     wanted = settings(
         data,
         tmp_path / "run",
-        schedule={"steps": None, "decay_steps": None, "budget": "104s"},
+        schedule={"steps": None, "decay_steps": None, "budget": "110s"},
         report={"log_every": 1, "checkpoint_every": 1000, "sample_every": 1000},
     )
     with monkeypatch.context() as patch:
@@ -1417,7 +1417,7 @@ def test_a_run_with_a_budget_ends_with_it_also_after_a_stop_and_its_rate_has_fal
             learn(wanted)
     run = learn(wanted)
     pace = [json.loads(line)["seconds"] for line in run.pace.read_text().splitlines()]
-    assert pace[-2] < 4 < pace[-1] + 2 * max(after - before for before, after in itertools.pairwise(pace))
+    assert pace[-2] < 10 < pace[-1] + 2 * max(after - before for before, after in itertools.pairwise(pace))
     assert pace == sorted(pace)
     rates = [line["learning_rate"] / 2e-4 for line in lines(run.path)]
     assert rates[0] == 1

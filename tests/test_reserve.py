@@ -114,7 +114,7 @@ def test_processes_divide_what_they_do_side_by_side(network: Slow, tmp_path: Pat
     assert parts(tmp_path)["painting"] == pytest.approx(painting(1.0, 8, 4))
 
 
-def test_what_it_takes_to_read_and_write_is_divided_among_processors(
+def test_what_it_takes_to_read_and_write_counts_where_no_processor_is_left_for_it(
     network: Slow, clock: list[float], tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photos, real = draw(tmp_path / "photos", 4, size=(256, 256)), reserve.load
@@ -124,18 +124,22 @@ def test_what_it_takes_to_read_and_write_is_divided_among_processors(
         return real(path)
 
     monkeypatch.setattr(reserve, "load", slow_load)
-    if hasattr(os, "sched_getaffinity"):
-        monkeypatch.setattr(reserve.os, "sched_getaffinity", lambda who: set(range(5)))
-    else:
-        monkeypatch.setattr(reserve.os, "cpu_count", lambda: 5)
-    time_to_paint(learner(network, tmp_path), photos)
-    assert parts(tmp_path)["painting"] == pytest.approx(painting(1.1, 4))
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    time_to_paint(learner(network, tmp_path), photos)
-    assert parts(tmp_path)["painting"] == pytest.approx(painting(1.5, 4))
+    for cores, threads, processes, each in (
+        (5, 1, 1, 1.0),  # in the shadow of painting
+        (5, 5, 1, 1.1),  # beside it
+        (5, 8, 1, 1.1),
+        (5, 1, 4, 1.5),  # one core for each process
+        (1, 1, 1, 1.5),
+    ):
+        if hasattr(os, "sched_getaffinity"):
+            monkeypatch.setattr(reserve.os, "sched_getaffinity", lambda who, cores=cores: set(range(cores)))
+        monkeypatch.setattr(reserve.os, "cpu_count", lambda cores=cores: cores)
+        monkeypatch.setattr(reserve.torch, "get_num_threads", lambda threads=threads: threads)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+        time_to_paint(learner(network, tmp_path), photos)
+        assert parts(tmp_path)["painting"] == pytest.approx(painting(each, 4))
 
 
-@pytest.mark.slow
 def test_photos_from_all_over_are_tried_and_the_trial_ends_after_some_seconds(
     network: Slow, tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ from cyclestyle.files import held, reason, sha256, write_text
 from cyclestyle.progress import clock
 from cyclestyle.runs import RunFolder
 from cyclestyle.settings import read_settings
-from cyclestyle.stopping import StopRequest
+from cyclestyle.stopping import EXIT_CODE, StopRequest
 
 HIDDEN = ".compete"
 """Folder for the clock and what else is remembered."""
@@ -136,7 +136,7 @@ class Competition:
         ended = self._start(machine.words(*words), machine, lambda: self._is_over(kept_back))
         if ended.code == 0:
             write_text(self._mark, json.dumps({"painter": sha256(self.run.painter())}) + "\n")
-        elif ended.cut:
+        elif ended.cut and (ended.code == EXIT_CODE or ended.code < 0):
             self.say("the time for training was over before its end; the painter is that of the last step")
         else:
             self.failure = f"training {ended.told()}" + ("; what it says is the reason" if ended.code > 0 else "")

@@ -100,7 +100,7 @@ def _each(learner: Learner, photos: Sequence[Path]) -> float:
     finally:
         shutil.rmtree(place, ignore_errors=True)
     painting, files = (mean(seconds) for seconds in zip(*took[1:], strict=True))  # in the first, caches settle
-    return painting + files / _threads()
+    return _together(painting, files, device)
 
 
 def _painter(learner: Learner, path: Path) -> Painter:
@@ -129,10 +129,12 @@ def _square(path: Path) -> Picture:
     return fit(photo, min(SIDE, *photo.size))
 
 
-def _threads() -> int:
-    """Processors of this process alone: while one photo is painted, others are read and written."""
+def _together(painting: float, files: float, device: torch.device) -> float:
+    """Seconds a photo where others are read and written while one is painted: on processors of their own, or shared."""
     able = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, able // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    able = max(1, able // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    spare = able - (torch.get_num_threads() if device.type == "cpu" else 0)
+    return max(painting, files / spare) if spare > 0 else painting + files / able
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ from PIL import Image
 from cyclestyle.data.jobs import Job
 from cyclestyle.data.submission import FEWEST, MOST, SIDE, submission_names, write_submission
 from cyclestyle.data.submission_check import SubmissionReport, validate_submission
-from cyclestyle.files import written_aside
+from cyclestyle.files import IN_PROGRESS, written_aside
 from cyclestyle.images import Picture, fit, list_pictures
 from cyclestyle.networks.painter import Painter
 from cyclestyle.processes import Processes
@@ -90,6 +90,8 @@ def build_submission(
         report = validate_submission(aside, practice=practice)
     for job in jobs:
         job.painting.unlink(missing_ok=True)
+    for left in pictures_of(to).glob(f"{IN_PROGRESS}*"):  # by a process that was killed
+        left.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # somebody put something there
         pictures_of(to).rmdir()
     return dataclasses.replace(report, path=to)
