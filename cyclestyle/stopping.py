@@ -1,7 +1,9 @@
 """Being asked to stop: Ctrl-C, a cluster that takes the machine back, a launcher that has gone."""
 
+import ctypes
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,8 +14,17 @@ EXIT_CODE = 75
 """Of a run that was asked to stop and has saved all it learnt (EX_TEMPFAIL: the same again goes on)."""
 
 ASKING = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
+PR_SET_PDEATHSIG = 1
+"""Of Linux' prctl."""
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # now: between fork and exec it may not be loaded
 IMPATIENT_AFTER = 2.0
 """Seconds after which another Ctrl-C means now. Launchers pass the first one on, so it may come two times at once."""
+
+
+def end_with_parent(how: signal.Signals) -> None:
+    """Let Linux send this process a signal when the one that started it is gone; elsewhere nothing is done."""
+    if _LIBC is not None:
+        _LIBC.prctl(PR_SET_PDEATHSIG, int(how), 0, 0, 0)
 
 
 class Stopped(Exception):  # noqa: N818 - not an error

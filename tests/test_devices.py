@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cyclestyle.competing import devices
-from cyclestyle.competing.devices import Device, Machine, Probed, choose, find_machine, runs_on
+from cyclestyle.competing.devices import Device, Machine, Probed, choose, find_machine
+from cyclestyle.doctor.computing import runs as runs_on
 
 WHEELS_2_15 = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"]
 OLDER = ["sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90"]
@@ -71,7 +72,7 @@ def test_a_card_that_pytorch_does_not_reach_is_said() -> None:
     ],
 )
 def test_what_runs_where(capability: tuple[int, int], built_for: list[str], runs: bool) -> None:
-    assert runs_on(capability, built_for) is runs
+    assert runs_on(*capability, built_for) is runs
 
 
 def test_without_a_card_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,23 +1,20 @@
 """A command run by another program: watched, ended in time, and gone if the one that started it is killed."""
 
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
-from cyclestyle.stopping import Stopped, StopRequest
+from cyclestyle.stopping import Stopped, StopRequest, end_with_parent
 
 LOOKS_EVERY = 0.2
 """Seconds."""
 PATIENCE = 120.0
 """Seconds in which a command that was asked to end has to save; the longest part is the step that it is in."""
-DIES_WITH_PARENT = 1
-"""PR_SET_PDEATHSIG of Linux's prctl."""
 
 
 class Ended(NamedTuple):
@@ -61,7 +58,10 @@ def run(
     _unless_asked(stop)
     posix = os.name == "posix"
     child = subprocess.Popen(
-        words, env=dict(environment), start_new_session=posix, preexec_fn=_bound_to_us if posix else None
+        words,
+        env=dict(environment),
+        start_new_session=posix,
+        preexec_fn=partial(end_with_parent, signal.SIGTERM) if posix else None,
     )
     asked: float | None = None
     cut, code = False, None
@@ -94,9 +94,3 @@ def _kill(child: "subprocess.Popen[bytes]") -> None:
     elif child.poll() is None:
         child.kill()
     child.wait()
-
-
-def _bound_to_us() -> None:
-    """In the child, before the command begins: SIGTERM for it when its parent is gone."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGTERM)

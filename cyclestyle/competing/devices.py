@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
+from cyclestyle.doctor.computing import runs
+
 BF16_FROM, TENSOR_CORES_FROM = 8, 7
 """Major compute capabilities (Ampere; Volta)."""
 
@@ -78,7 +80,7 @@ def choose(found: Probed, processes: int | None = None) -> Machine:
             "--device cpu does without"
         )
     for device in found.devices:
-        if not runs_on(device.capability, found.built_for):
+        if not runs(*device.capability, found.built_for):
             major, minor = device.capability
             raise ValueError(
                 f"PyTorch {found.torch} was not built for this GPU ({device.name}, compute capability {major}.{minor}; "
@@ -93,23 +95,6 @@ def choose(found: Probed, processes: int | None = None) -> Machine:
     return Machine(
         f"{len(found.devices)} x {' and '.join(names)}, {count} process(es), {told}", count, precision, False
     )
-
-
-def runs_on(capability: tuple[int, int], built_for: list[str]) -> bool:
-    """Whether a card runs what was built: for its own generation up to its own version, or as code to be compiled."""
-    major, minor = capability
-    for name in built_for:
-        kind, _, digits = name.partition("_")
-        number = "".join(digit for digit in digits if digit.isdigit())
-        if len(number) < 2:
-            continue
-        built = int(number[:-1]), int(number[-1])
-        if kind == "compute" and built <= capability:
-            return True
-        exact = digits[len(number) :] == "a"  # for this very card
-        if kind == "sm" and (built == capability if exact else built[0] == major and built[1] <= minor):
-            return True
-    return False
 
 
 def _probe() -> Probed:

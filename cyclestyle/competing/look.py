@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from cyclestyle.data.submission import SIDE
 from cyclestyle.files import written_aside
@@ -46,10 +46,6 @@ def painted_by(archive: Path) -> str | None:
             if first is None:
                 return None
             with Image.open(io.BytesIO(opened.read(first))) as picture:
-                return str(picture.getexif().get(DESCRIPTION) or "") or None
+                return str(picture.getexif().get(ExifTags.Base.ImageDescription) or "") or None
     except (OSError, ValueError, zipfile.BadZipFile):
         return None
-
-
-DESCRIPTION = 0x010E
-"""The EXIF entry in which data/jobs.py says by which painter, and from which photo, a painting was made."""

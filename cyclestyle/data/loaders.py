@@ -5,7 +5,6 @@ import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 from copy import copy
 from multiprocessing.context import BaseContext
 from multiprocessing.sharedctypes import RawValue
@@ -15,9 +14,7 @@ from torch.utils.data import DataLoader
 
 from cyclestyle.config import DataSettings
 from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures
-from cyclestyle.stopping import ignore_signals
-
-PR_SET_PDEATHSIG = 1  # of Linux' prctl
+from cyclestyle.stopping import end_with_parent, ignore_signals
 
 
 def build_loader(pictures: UnpairedPictures, places: Places, settings: DataSettings, *, pin: bool) -> DataLoader[Batch]:
@@ -63,8 +60,7 @@ def _begin_worker(number: int) -> None:
     PyTorch watches the parent too, but asks for its number later: if it is killed before that, the worker stays.
     """
     ignore_signals()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    end_with_parent(signal.SIGKILL)
     parent = multiprocessing.parent_process()  # not os.getppid(): a fork server may stand between
     if parent is None or not parent.is_alive():
         os._exit(1)

@@ -5,7 +5,6 @@ beside what has come so far it keeps a file that says of which zip that is. It d
 checks nothing but the size, and calls an interrupt a success; all this is done here.
 """
 
-import ctypes
 import json
 import os
 import re
@@ -16,14 +15,14 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from cyclestyle.data.fetching.refusals import DISK_FULL, FetchError, Refusal, explain, is_disk_full, last_words
 from cyclestyle.data.fetching.sources import COMPETITION
 from cyclestyle.progress import Progress, clock
-from cyclestyle.stopping import Stopped, StopRequest
+from cyclestyle.stopping import Stopped, StopRequest, end_with_parent
 
 WAITS = (15.0, 30.0, 60.0, 120.0)
 """Seconds before asking again where Kaggle is busy and names no time; it is asked once more than this is long."""
@@ -112,7 +111,8 @@ class _Call:
             encoding="utf-8",
             errors="replace",
             start_new_session=True,  # Ctrl-C is for us to answer
-            preexec_fn=_dying_with_its_parent(),
+            # Two clients at once would spoil the file. Not on Linux, one ends at its next word, which nobody hears.
+            preexec_fn=partial(end_with_parent, signal.SIGTERM) if os.name == "posix" else None,
         )
         self.said: deque[str] = deque(maxlen=KEPT_LINES)
         self.complained: deque[str] = deque(maxlen=KEPT_LINES)
@@ -221,14 +221,3 @@ def _stopped(folder: Path, stop: StopRequest) -> Stopped:
 def _say(text: str) -> None:
     sys.stderr.write(f"note: {text}\n")
     sys.stderr.flush()
-
-
-def _dying_with_its_parent() -> Callable[[], Any] | None:
-    """What makes a new process end when this one is killed: two clients at once would spoil the file.
-
-    Elsewhere than on Linux it ends at its next word, which nobody hears.
-    """
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
