@@ -38,7 +38,19 @@ _LYING = f"headers that agree with the data are expected: {WRITE_AGAIN}"
 
 
 class ZipError(ValueError):
-    """One sentence that says why a file cannot be read as one plain zip."""
+    """One sentence that says why a file cannot be read as one plain zip; its parts, for those who say it otherwise."""
+
+    def __init__(self, found: str, expected: str, *, partial: bool = False, kind: str | None = None) -> None:
+        """What was found, and what is expected of a submission.
+
+        Args:
+            found: what is wrong with the file.
+            expected: what a submission should be, and what to type.
+            partial: whether the file is a part of a zip: cut off, or with bytes missing.
+            kind: what else the file is, where it is no zip at all.
+        """
+        super().__init__(f"{found}, but {expected}")
+        self.found, self.partial, self.kind = found, partial, kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +78,30 @@ def find_directory(file: BinaryIO, length: int) -> tuple[int, int, int]:
         file.seek(0)
         head = file.read(512)
         if head.startswith((b"PK\3\4", b"PK\7\x08")):
-            raise ZipError(f"the end of the zip is missing, it was cut off, but {_DAMAGED}")
-        raise ZipError(f"this is {looks_like(head)}, but a zip of pictures is expected: {WRITE_AGAIN}")
+            raise ZipError("the end of the zip is missing, it was cut off", _DAMAGED, partial=True)
+        kind = looks_like(head)
+        raise ZipError(f"this is {kind}", f"a zip of pictures is expected: {WRITE_AGAIN}", kind=kind)
     _, disk, first_disk, here, count, size, start, comment = _END.unpack_from(tail, at)
     end = length - len(tail) + at
     if at + _END.size + comment != len(tail):
-        raise ZipError(f"there are bytes after the end of the zip or some of it is missing, but {_DAMAGED}")
+        found = "there are bytes after the end of the zip or some of it is missing"
+        raise ZipError(found, _DAMAGED, partial=True)
     file.seek(max(0, end - _END64.size - _END64_LOCATOR.size))
     wide = file.read(min(end, _END64.size + _END64_LOCATOR.size))
     if wide[-_END64_LOCATOR.size :].startswith(b"PK\6\7"):
         end -= _END64.size + _END64_LOCATOR.size
         located = end >= 0 and wide[-_END64_LOCATOR.size :] == _END64_LOCATOR.pack(b"PK\6\7", 0, end, 1)
         if not located or not wide.startswith(b"PK\6\6"):
-            raise ZipError(f"the zip64 directory is damaged, but {_DAMAGED}")
+            raise ZipError("the zip64 directory is damaged", _DAMAGED)
         disk, first_disk, here, count, size, start = _END64.unpack_from(wide)[4:]
     if disk or first_disk or here != count:
-        raise ZipError("this is one part of a split zip, but one whole zip is expected: join the parts first")
+        raise ZipError("this is one part of a split zip", "one whole zip is expected: join the parts first")
     if count > _ENTRIES or size > _DIRECTORY_BYTES:
         found = f"declares {count:,} entries in a directory of {size:,} bytes"
-        raise ZipError(f"{found}, but the competition expects {FEWEST:,} to {MOST:,} pictures")
+        raise ZipError(found, f"the competition expects {FEWEST:,} to {MOST:,} pictures")
     if start + size != end:
         found = f"the directory should end at byte {start + size:,} and ends at byte {end:,}"
-        raise ZipError(f"{found}, so bytes were lost or added, but {_DAMAGED}")
+        raise ZipError(f"{found}, so bytes were lost or added", _DAMAGED, partial=True)
     return count, size, start
 
 
@@ -97,7 +111,7 @@ def read_directory(directory: bytes, count: int) -> Iterator[Member]:
     for index in range(count):
         entry = directory[at : at + _ENTRY.size]
         if len(entry) < _ENTRY.size or not entry.startswith(b"PK\1\2"):
-            raise ZipError(f"the directory is damaged at entry {index + 1:,} of {count:,}, but {_DAMAGED}")
+            raise ZipError(f"the directory is damaged at entry {index + 1:,} of {count:,}", _DAMAGED)
         values = _ENTRY.unpack(entry)
         version, flags, method, _, _, crc, packed, unpacked, name, extra, comment = values[2:13]
         attributes, offset = values[15:]
@@ -110,11 +124,11 @@ def read_directory(directory: bytes, count: int) -> Iterator[Member]:
             unpacked, packed, offset = _widened(fields, [unpacked, packed, offset])
         except (UnicodeDecodeError, struct.error):
             found = f"entry {index + 1:,} of {count:,} has a name or extra field that cannot be read"
-            raise ZipError(f"{found}, but {_DAMAGED}") from None
+            raise ZipError(found, _DAMAGED) from None
         yield Member(text, raw_name, version & 0xFF, flags, method, crc, packed, unpacked, attributes, offset)
     if at != len(directory):
         found = f"the zip declares {count:,} entries and its directory has room for a different number"
-        raise ZipError(f"{found}, but {_LYING}")
+        raise ZipError(found, _LYING)
 
 
 def _widened(fields: bytes, values: Sequence[int]) -> list[int]:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from cyclestyle.data.folders import LAYOUTS
-from cyclestyle.data.submission import Fault, looks_like, same_file_key, shown
+from cyclestyle.data.submission import Fault, same_file_key, shown
 from cyclestyle.data.submission_zip import (
     DEFLATED,
     ENCRYPTED,
@@ -39,7 +39,6 @@ DEEPEST = 16
 
 _UNIX_KIND, _UNIX_USUAL, _UNIX_LINK = 0o170000, {0, 0o100000, 0o040000}, 0o120000
 _DESKTOPS = {"__macosx", "thumbs.db", "desktop.ini"}
-_TRUNCATED = ("cut off", "some of it is missing", "bytes were lost")
 
 
 class UnpackError(ValueError):
@@ -87,7 +86,7 @@ def look_into(path: Path) -> Contents:
     except UnpackError as error:
         raise UnpackError(f"{path}: {error}") from None
     except ZipError as error:
-        raise UnpackError(f"{path}: {_without_advice(path, error)}") from None
+        raise UnpackError(f"{path}: {_refusal(error)}") from None
     except OSError as error:
         raise UnpackError(f"{path}: cannot be read: {reason(error)}") from None
 
@@ -112,17 +111,12 @@ def unpack_into(contents: Contents, folder: Path, *, advance: Callable[[], None]
             advance()
 
 
-def _without_advice(path: Path, error: ZipError) -> str:
-    """What is wrong with a zip; the rest of such a sentence is about submissions."""
-    found = str(error).partition(", but ")[0]
-    if any(sign in found for sign in _TRUNCATED):
-        return f"{found}: the zip is not whole"
-    if found.startswith("this is "):
-        with path.open("rb") as file:
-            kind = looks_like(file.read(512))
-        page = " (a page that asks to sign in?)" if kind.startswith("HTML") else ""
-        return f"this is {kind}{page}, not a zip"
-    return f"{found}: this is not a zip of the pictures expected"
+def _refusal(error: ZipError) -> str:
+    """What is wrong with a zip; what the error expects of it is about submissions."""
+    if error.kind:
+        page = " (a page that asks to sign in?)" if error.kind.startswith("HTML") else ""
+        return f"this is {error.kind}{page}, not a zip"
+    return f"{error.found}: {'the zip is not whole' if error.partial else 'this is not a zip of the pictures expected'}"
 
 
 def _refuse_strange(members: Sequence[Member]) -> None:
