@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cyclestyle.translation.pipeline import Ahead, Behind, ending_orderly, threads_here
+from cyclestyle.pipeline import Ahead, Behind, ending_orderly, threads_here
 
 
 def running() -> set[str]:
@@ -232,7 +232,7 @@ WRITES = """
 import sys, time
 from pathlib import Path
 from cyclestyle.files import written_aside
-from cyclestyle.translation.pipeline import Behind, ending_orderly
+from cyclestyle.pipeline import Behind, ending_orderly
 folder = Path(sys.argv[1])
 def write(name):
     with written_aside(folder / name) as aside:

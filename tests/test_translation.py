@@ -153,7 +153,7 @@ def test_files_do_not_depend_on_threads(tmp_path: Path, draw: Draw, monkeypatch:
     draw(tmp_path / "in", 9, size=(40, 28), seed=3)
     found = []
     for threads in (1, 5):
-        monkeypatch.setattr("cyclestyle.translation.pipeline.threads_here", lambda threads=threads: threads)
+        monkeypatch.setattr("cyclestyle.pipeline.threads_here", lambda threads=threads: threads)
         jobs = jobs_for(tmp_path / "in", tmp_path / f"out-{threads}", ".jpg")
         assert paint(jobs, small_painter()).painted == 9
         found.append([job.painting.read_bytes() for job in jobs])

@@ -220,8 +220,9 @@ def _schedule(
     used = processes.told(max(saved.get("used", 0.0), _told_pace(run) if facts else 0.0))
     if settings.schedule.budget is None:
         return plan(settings.schedule, len(sets.photos), learner.pairs), used
-    reserve = processes.most(time_to_paint(learner, sets.photos) + _time_to_measure(sets, learner, gauge))[0]
     total = seconds(settings.schedule.budget)
+    painting = time_to_paint(learner, sets.photos, total)
+    reserve = processes.most(painting + _time_to_measure(sets, learner, gauge))[0]
     if total <= reserve:
         raise ValueError(
             f"a budget of {settings.schedule.budget} leaves no time to train: painting and zipping "

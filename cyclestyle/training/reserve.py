@@ -1,13 +1,13 @@
 """What a budget of time keeps back: the end of a training, then painting and zipping all photos."""
 
 import json
-import os
+import math
 import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from statistics import mean
 
 import torch
 from PIL import Image
@@ -17,6 +17,7 @@ from cyclestyle.files import write_text
 from cyclestyle.images import Picture, fit, load, save, to_images, to_pictures
 from cyclestyle.lifetime import seconds_since_start
 from cyclestyle.networks.painter import Painter, load_painter
+from cyclestyle.pipeline import Ahead, Behind, runs
 from cyclestyle.progress import clock
 from cyclestyle.training.learner import Learner
 from cyclestyle.training.saved import painters
@@ -39,11 +40,14 @@ WRITTEN = 1e8
 JUDGED = 0.03 / 256**2
 """Seconds a pixel to compare a painted picture with paintings (training/score.py); measured 8 ms at 128 px."""
 
-SAFETY = 1.12
+SAFETY = 1.2
+"""A photo of a submission takes longer than one that is tried: measured 1.15, of which hashing it is a part."""
+SPARE, MOST_SPARE = 0.02, 60.0
+"""Share of a budget, and seconds at the most, that are for nothing: what else the machine does comes and goes."""
 LOOKED_AT = 40
 """Photos at the most."""
 LONGEST_TRIAL = 3.0
-"""Seconds after which no further photo is tried: what else the machine does comes and goes."""
+"""Seconds after which no further photo is tried."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,16 @@ class Reserve:
     """The last step's checkpoint and samples, another one's, during which the time may be over, and leaving."""
     painting: float
     """Another command: from its start to the zip that has been read back."""
+    spare: float
+    """For nothing."""
 
     @property
     def total(self) -> float:
-        return self.gone + self.ending + self.painting
+        return self.gone + self.ending + self.painting + self.spare
 
 
-def time_to_paint(learner: Learner, photos: Sequence[Path]) -> float:
-    """Seconds that a budget keeps back, the same on all processes; `budget.json` in the run's folder says for what.
+def time_to_paint(learner: Learner, photos: Sequence[Path], budget: float) -> float:
+    """Seconds of a budget that are kept back, the same on all processes; the run's `budget.json` says for what.
 
     A few photos are read, painted and written as for a submission, with the painter as it is now: the others will take
     as long.
@@ -73,7 +79,7 @@ def time_to_paint(learner: Learner, photos: Sequence[Path]) -> float:
     each = _each(learner, photos) / processes.count + ZIPPING
     painting = OF_THAT * STARTED + first + SAFETY * each * len(photos)
     ending = 2 * _ending(learner) + (LEAVING if processes.count == 1 else LEAVING_TOGETHER)
-    reserve = Reserve(*processes.most(STARTED, ending, painting))
+    reserve = Reserve(*processes.most(STARTED, ending, painting, min(SPARE * budget, MOST_SPARE)))
     with processes.all_or_none():
         if processes.main:
             write_text(learner.settings.run / "budget.json", json.dumps(asdict(reserve)) + "\n")
@@ -89,18 +95,28 @@ def _each(learner: Learner, photos: Sequence[Path]) -> float:
     device, processes = learner.accelerator.device, learner.processes
     place = learner.settings.run / f".trial-{processes.rank}"
     shutil.rmtree(place, ignore_errors=True)  # of a process that was killed
-    began, took = time.monotonic(), list[tuple[float, float]]()
     try:
         place.mkdir(parents=True)
         painter = _painter(learner, place / "paint.safetensors")
-        for path in [photos[0], *photos[:: -(-len(photos) // LOOKED_AT)]]:
-            took.append(_one(painter, path, place / "painting.jpg", device, processes.batch(None)))
-            if len(took) > 1 and time.monotonic() - began > LONGEST_TRIAL:
-                break
+        return _trial(painter, photos, place, device, processes.batch(None))
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    painting, files = (mean(seconds) for seconds in zip(*took[1:], strict=True))  # in the first, caches settle
-    return _together(painting, files, device)
+
+
+def _trial(painter: Painter, photos: Sequence[Path], place: Path, device: torch.device, batch: int) -> float:
+    """Seconds a photo, the others being read and written by threads meanwhile, as for a submission."""
+    tried = [photos[0]] * batch + list(photos[:: -(-len(photos) // LOOKED_AT)])
+    began, done = math.inf, 0
+    with Behind(lambda: None) as behind, Ahead(tried, lambda path: 3 * SIDE**2, _square) as ahead:
+        for group in runs((result() for result in ahead), lambda photo: photo.size, batch):
+            if done == batch:  # in the first ones, caches settle
+                began = time.monotonic()
+            elif time.monotonic() - began > LONGEST_TRIAL:
+                break
+            for painted in to_pictures(painter(to_images(group, device))):  # waits for the device
+                behind.put(3 * SIDE**2, partial(_write, painted, place / f"{done}.jpg"))
+                done += 1
+    return (time.monotonic() - began) / (done - batch)
 
 
 def _painter(learner: Learner, path: Path) -> Painter:
@@ -109,15 +125,8 @@ def _painter(learner: Learner, path: Path) -> Painter:
     return load_painter(path, learner.accelerator.device)
 
 
-def _one(painter: Painter, path: Path, to: Path, device: torch.device, batch: int) -> tuple[float, float]:
-    """Seconds of painting a photo, one of `batch` at once; and of reading it and writing its painting."""
-    began = time.monotonic()
-    photo = _square(path)
-    read = time.monotonic()
-    painted = to_pictures(painter(to_images([photo] * batch, device)))[0]  # waits for the device
-    made = time.monotonic()
+def _write(painted: Picture, to: Path) -> None:
     save(painted.resize((SIDE, SIDE), Image.Resampling.BICUBIC), to)
-    return (made - read) / batch, read - began + time.monotonic() - made
 
 
 def _square(path: Path) -> Picture:
@@ -127,14 +136,6 @@ def _square(path: Path) -> Picture:
     except (ValueError, OSError):
         return Image.new("RGB", (SIDE, SIDE))
     return fit(photo, min(SIDE, *photo.size))
-
-
-def _together(painting: float, files: float, device: torch.device) -> float:
-    """Seconds a photo where others are read and written while one is painted: on processors of their own, or shared."""
-    able = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    able = max(1, able // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    spare = able - (torch.get_num_threads() if device.type == "cpu" else 0)
-    return max(painting, files / spare) if spare > 0 else painting + files / able
 
 
 @torch.inference_mode()

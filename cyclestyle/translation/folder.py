@@ -15,8 +15,8 @@ from cyclestyle.files import sha256
 from cyclestyle.images import LARGEST, Images, Picture, load, opened, save, to_images, to_levels
 from cyclestyle.networks.painter import Painter, Rounding
 from cyclestyle.networks.precision import Precision
+from cyclestyle.pipeline import Ahead, Behind, ending_orderly, runs
 from cyclestyle.progress import Progress
-from cyclestyle.translation.pipeline import Ahead, Behind, ending_orderly
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def paint_all(
         return None if is_done(job.painting, exif) else _Opened(job, treatment.before(load(job.photo)), exif)
 
     with ending_orderly(), Behind(written) as behind, Ahead(jobs, _bytes, read) as ahead:
-        groups = _groups(_to_paint(ahead, tally, progress), batch)
+        groups = runs(_to_paint(ahead, tally, progress), lambda one: one.photo.size, batch)
         told = partial(_tell, painter, exact, progress) if exact is not None and exact is not painter else None
         for painted in _painted(groups, painter, torch.device(device), told):
             for one, pixels in zip(painted.photos, painted.pixels(), strict=True):
@@ -171,15 +171,3 @@ def description(painter: Painter, photo: Path, treatment: str) -> str:
     """By which painter a painting is made, in which precision if not fp32, from which photo, prepared how."""
     precision = "" if painter.precision == "fp32" else f"{painter.precision} "
     return f"painter {painter.sha256[:16]} {precision}photo {sha256(photo)[:16]} {treatment}".rstrip()
-
-
-def _groups(photos: Iterator[_Opened], batch: int) -> Iterator[list[_Opened]]:
-    """Runs of up to `batch` pictures of one size."""
-    group: list[_Opened] = []
-    for one in photos:
-        if group and (len(group) == batch or one.photo.size != group[0].photo.size):
-            yield group
-            group = []
-        group.append(one)
-    if group:
-        yield group

@@ -35,7 +35,7 @@ from cyclestyle.networks.precision import Precision
 from cyclestyle.networks.winograd import WinogradConv, with_fewer_products
 from cyclestyle.progress import Progress
 from cyclestyle.translation.folder import paint_all
-from cyclestyle.translation.pipeline import Behind
+from cyclestyle.pipeline import Behind
 
 SIDE = 256
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,6 +102,18 @@ class Ahead(Generic[Item, Result]):
 
 def _bound(read: Callable[[Item], Result], item: Item) -> Callable[[], Result]:
     return lambda: read(item)
+
+
+def runs(items: Iterable[Item], kind: Callable[[Item], object], most: int) -> Iterator[list[Item]]:
+    """Items in their order, up to `most` of one kind that follow each other in one list."""
+    run: list[Item] = []
+    for item in items:
+        if run and (len(run) == most or kind(item) != kind(run[0])):
+            yield run
+            run = []
+        run.append(item)
+    if run:
+        yield run
 
 
 class Behind:
