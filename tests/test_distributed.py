@@ -424,6 +424,7 @@ def test_one_launched_process_trains_what_the_same_command_trains_without_a_laun
         assert all(torch.equal(value, other[key]) for key, value in one.items())
 
 
+@pytest.mark.slow
 def test_a_submission_launched_on_two_processes_is_one_submission(tmp_path: Path, draw: Draw) -> None:
     # As a user types it, with no Accelerator made before: by itself, Accelerate's state would not see a second process.
     draw(tmp_path / "photos", 5)

@@ -1113,7 +1113,14 @@ def one_less(path: Path) -> None:
     path.write_text(json.dumps(told))
 
 
-@pytest.mark.parametrize("edit", [lambda path: path.unlink(), one_less, lambda path: path.write_text("{")])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        one_less,
+        pytest.param(lambda path: path.unlink(), marks=pytest.mark.slow),
+        pytest.param(lambda path: path.write_text("{"), marks=pytest.mark.slow),
+    ],
+)
 def test_a_missing_or_edited_list_of_pictures_is_made_again_from_the_pictures(
     edit: Callable[[Path], object], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1231,7 +1238,14 @@ def tensorboard_that_does_not_open(run: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    "broken", [a_folder_in_its_place, no_tensorboard, broken_tensorboard, tensorboard_that_does_not_open]
+    "broken",
+    [
+        tensorboard_that_does_not_open,
+        *(
+            pytest.param(way, marks=pytest.mark.slow)
+            for way in (a_folder_in_its_place, no_tensorboard, broken_tensorboard)
+        ),
+    ],
 )
 def test_a_journal_that_cannot_be_written_is_complained_about_once_and_changes_nothing(
     broken: Callable[[Path, pytest.MonkeyPatch], None],
@@ -1401,6 +1415,7 @@ def test_a_budget_that_leaves_no_time_to_train_is_refused(data: Path, tmp_path: 
         learn(settings(data, tmp_path / "run", schedule={"steps": None, "decay_steps": None, "budget": "2s"}))
 
 
+@pytest.mark.slow
 def test_a_run_with_a_budget_ends_with_it_also_after_a_stop_and_its_rate_has_fallen(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,14 +7,26 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[1] / "scripts" / "reliability"
-QUICK = ["damage"]
-SLOW = ["kills", "each_write", "disk", "resume", "pictures", "signals", "not_finite", "hostile", "soak", "machines"]
+NAMES = [
+    "damage",
+    "kills",
+    "each_write",
+    "disk",
+    "resume",
+    "pictures",
+    "signals",
+    "not_finite",
+    "hostile",
+    "soak",
+    "machines",
+]
 LONGEST = 240.0
 """Seconds; each takes some ten on an idle core."""
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks, signals and /proc")
-@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_holds(name: str, tmp_path: Path) -> None:
     words = [sys.executable, str(FOLDER / f"{name}.py"), "--in", str(tmp_path)]
     run = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=LONGEST, check=False)

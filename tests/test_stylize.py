@@ -97,7 +97,9 @@ def test_other_settings_or_another_photo_are_another_picture(photos: Path, style
     assert make(photos, styles, to, style_weight=5.0).painted == 3
 
 
-@pytest.mark.parametrize("target", ["nearest", "random", "mean"])
+@pytest.mark.parametrize(
+    "target", ["nearest", *(pytest.param(target, marks=pytest.mark.slow) for target in ("random", "mean"))]
+)
 def test_batches_and_the_order_of_photos_change_nothing(
     target: str, photos: Path, styles: Path, tmp_path: Path
 ) -> None:
@@ -111,6 +113,7 @@ def test_batches_and_the_order_of_photos_change_nothing(
     assert np.array_equal(one[-1], last[0])
 
 
+@pytest.mark.slow
 def test_tiles_change_a_picture_by_rounding_alone(tmp_path: Path, styles: Path, draw: Draw) -> None:
     draw(tmp_path / "photos", 1, size=(101, 77))
     make(tmp_path / "photos", styles, tmp_path / "whole", steps=5)
@@ -133,9 +136,10 @@ class Impatient(StopRequest):
         return "SIGTERM" if self.looks < 0 else None
 
 
-@pytest.mark.parametrize(
-    "asked", [{"scales": 2}, {"optimizer": "lbfgs", "steps": 16}, {"optimizer": "lbfgsb"}, {"start": "noise"}]
-)
+SLOWER = [{"optimizer": "lbfgs", "steps": 16}, {"optimizer": "lbfgsb"}, {"start": "noise"}]
+
+
+@pytest.mark.parametrize("asked", [{"scales": 2}, *(pytest.param(asked, marks=pytest.mark.slow) for asked in SLOWER)])
 def test_stopped_anywhere_it_goes_on_to_the_same_bits(
     asked: dict[str, Any], photos: Path, styles: Path, tmp_path: Path
 ) -> None:
