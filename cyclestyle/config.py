@@ -112,12 +112,19 @@ class GeneratorSettings(Section):
 class DiscriminatorSettings(Section):
     """The network that tells real pictures from made ones."""
 
-    kind: Literal["patch", "pixel"] = "patch"
-    """patch: judges overlapping patches. pixel: judges each pixel alone."""
+    kind: Literal["patch", "pixel", "features"] = "patch"
+    """patch: judges overlapping patches. pixel: judges each pixel alone. features: judges what a pretrained network
+    sees at several depths (Sauer et al. 2021), and patches beside it: textures are learnt several times sooner."""
     width: PositiveInt = 64
-    """Channels after the first layer."""
+    """Channels after the first layer; with `features`, the patches have half of them."""
     layers: Annotated[int, Field(ge=1, le=6)] = 3
-    """Halving layers (patch): 1 sees 16x16 pixels, 2 sees 34x34, 3 sees 70x70 (the paper's)."""
+    """Halving layers (patch, features): 1 sees 16x16 pixels, 2 sees 34x34, 3 sees 70x70 (the paper's)."""
+    network: Literal["vgg19", "vgg16", "vgg19-distilled", "alexnet", "squeezenet", "resnet18", "resnet50", "random"] = (
+        "squeezenet"
+    )
+    """Through which `features` looks. random: a seeded VGG that was never trained, if no weights can be had."""
+    weights: Path | None = None
+    """Folder of its weights; else CYCLESTYLE_WEIGHTS, torch's cache, or a download."""
     spectral_norm: bool = False
     """Bound each layer's Lipschitz constant (Miyato et al. 2018)."""
 
@@ -293,7 +300,7 @@ class Settings(Section):
         if self.generator.kind == "unet" and crop % 2**depth:
             raise ValueError(f"data.crop ({crop}) should be a multiple of {2**depth} for a U-Net of depth {depth}")
         # The last normalised map has crop / 2^layers - 1 values a side, and one alone has no variance.
-        if self.discriminator.kind == "patch" and crop // 2**layers < 3:
+        if self.discriminator.kind in {"patch", "features"} and crop // 2**layers < 3:
             raise ValueError(
                 f"data.crop ({crop}) should be at least {3 * 2**layers} for a discriminator of {layers} layers"
             )

@@ -10,8 +10,10 @@ from pydantic import ValidationError
 
 from cyclestyle.config import Settings
 
-CHANGES_NOTHING = frozenset({"run", "data.workers", "data.cache", "data.folder", "data.photos", "data.paintings"})
-"""Settings that may differ between a run and its continuation (the pictures themselves are compared by fingerprint)."""
+CHANGES_NOTHING = frozenset(
+    {"run", "data.workers", "data.cache", "data.folder", "data.photos", "data.paintings", "discriminator.weights"}
+)
+"""Settings that may differ between a run and its continuation (pictures and weights are compared by fingerprint)."""
 
 
 TOLD = ("report.", "evaluation.")

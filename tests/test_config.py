@@ -396,6 +396,8 @@ CHANGED: dict[str, Any] = {
     "discriminator.kind": "pixel",
     "discriminator.width": 32,
     "discriminator.layers": 2,
+    "discriminator.network": "vgg19",
+    "discriminator.weights": "w",
     "discriminator.spectral_norm": True,
     "objective.adversarial": "hinge",
     "objective.cycle": 1.0,
@@ -428,7 +430,9 @@ CHANGED: dict[str, Any] = {
     "evaluation.weights": "w",
     "evaluation.precision": "bf16",
 }
-MAY_CHANGE = {"run", "data.folder", "data.photos", "data.paintings", "data.workers", "data.cache"}
+MAY_CHANGE = {
+    *("run", "data.folder", "data.photos", "data.paintings", "data.workers", "data.cache", "discriminator.weights")
+}
 
 
 def test_the_list_of_changes_below_knows_every_setting() -> None:

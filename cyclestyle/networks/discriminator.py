@@ -5,7 +5,10 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from cyclestyle.config import DiscriminatorSettings
+from cyclestyle.files import reason
 from cyclestyle.images import Images
+from cyclestyle.networks.extractors import Extractor, load_network, random_network
+from cyclestyle.networks.feature_discriminator import FeatureDiscriminator
 from cyclestyle.networks.layers import InstanceNorm
 
 
@@ -52,11 +55,37 @@ class PixelDiscriminator(nn.Module):
         return self.body(images)  # (n, 1, h, w)
 
 
-def build_discriminator(settings: DiscriminatorSettings) -> PatchDiscriminator | PixelDiscriminator:
-    """The discriminator that the settings describe, with PyTorch's own initial weights and without spectral norm."""
+Discriminator = PatchDiscriminator | PixelDiscriminator | FeatureDiscriminator
+
+
+def build_discriminator(settings: DiscriminatorSettings, seeing: Extractor | None = None) -> Discriminator:
+    """The discriminator that the settings describe, with PyTorch's own initial weights and without spectral norm.
+
+    `seeing` is what `pretrained` gives for them. Two discriminators may share it.
+    """
     if settings.kind == "pixel":
         return PixelDiscriminator(settings.width)
-    return PatchDiscriminator(settings.width, settings.layers)
+    if settings.kind == "patch":
+        return PatchDiscriminator(settings.width, settings.layers)
+    assert seeing is not None
+    patches = PatchDiscriminator(max(1, settings.width // 2), settings.layers)
+    return FeatureDiscriminator(seeing, patches, settings.width)
+
+
+def pretrained(settings: DiscriminatorSettings) -> Extractor | None:
+    """The network that a discriminator of features looks through; None for the others.
+
+    Raises ValueError and FileNotFoundError, saying what to do, where its weights are not to be had.
+    """
+    if settings.kind != "features":
+        return None
+    if settings.network == "random":
+        return random_network("vgg19-distilled")
+    try:
+        return load_network(settings.network, settings.weights)
+    except (ValueError, OSError) as error:
+        ways = reason(error).replace("--weights", "--discriminator.weights")
+        raise ValueError(f"{ways}; --discriminator.kind patch needs no weights") from None
 
 
 def bound_spectrally(discriminator: nn.Module) -> None:

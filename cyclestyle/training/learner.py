@@ -10,7 +10,8 @@ from torch.optim import Adam
 
 from cyclestyle.config import Settings
 from cyclestyle.data.unpaired import Batch
-from cyclestyle.networks.discriminator import bound_spectrally, build_discriminator
+from cyclestyle.networks.discriminator import bound_spectrally, build_discriminator, pretrained
+from cyclestyle.networks.feature_discriminator import FeatureDiscriminator
 from cyclestyle.networks.generator import ResNetGenerator, build_generator
 from cyclestyle.networks.layers import initialise
 from cyclestyle.processes import Processes
@@ -37,7 +38,8 @@ class Learner:
     def __init__(self, settings: Settings, accelerator: Accelerator, processes: Processes | None = None) -> None:
         self.settings, self.accelerator = settings, accelerator
         self.processes = processes or Processes.join()
-        self.bare = build_networks(settings)
+        with self.processes.all_or_none():  # where pretrained weights are wanted, a machine may lack them
+            self.bare = build_networks(settings)
         self.averages = {
             "paint": Average(self.bare.paint, settings.compute.average),
             "unpaint": Average(self.bare.unpaint, settings.compute.average),
@@ -213,12 +215,19 @@ class Learner:
 
 def build_networks(settings: Settings) -> Networks:
     """The four networks with their initial weights, which follow from the seed alone."""
+    seeing = pretrained(settings.discriminator)
     nets = Networks(
         paint=build_generator(settings.generator),
         unpaint=build_generator(settings.generator),
-        painting_discriminator=build_discriminator(settings.discriminator),
-        photo_discriminator=build_discriminator(settings.discriminator),
+        painting_discriminator=build_discriminator(settings.discriminator, seeing),
+        photo_discriminator=build_discriminator(settings.discriminator, seeing),
     )
+    judge, crop = nets.painting_discriminator, settings.data.crop
+    if isinstance(judge, FeatureDiscriminator) and judge.least > crop:
+        raise ValueError(
+            f"data.crop ({crop}) should be at least {judge.least} for discriminators of features through "
+            f"{settings.discriminator.network}"
+        )
     for generator in nets.generators:
         if settings.compute.checkpointing and isinstance(generator, ResNetGenerator):
             generator.checkpointed = True

@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, Validati
 from torch.optim import Adam
 
 from cyclestyle.config import Section
+from cyclestyle.networks.feature_discriminator import FeatureDiscriminator
 from cyclestyle.networks.painter import PainterCard, painter_bytes
 from cyclestyle.networks.stored import Tensors, kinds, to_bytes
 from cyclestyle.settings import describe, identity
@@ -46,6 +47,8 @@ class Facts(Section):
     budget: dict[str, Annotated[float, Field(ge=0)]]
     """Empty if the run's length is not given as time."""
     scaler: Scaler | None = None
+    pretrained: str | None = None
+    """SHA-256 of the weights that the discriminators look through; None where there are none, or of no file."""
 
 
 def painters(learner: Learner) -> Files:
@@ -109,6 +112,7 @@ def facts(learner: Learner) -> dict[str, Any]:
         "settings": identity(learner.settings),
         "versions": {name: version(name) for name in PACKAGES},
         "guard": learner.guard.state(),
+        "pretrained": _pretrained(learner),
         "scaler": state and {"scale": state["scale"], "growth_tracker": state["_growth_tracker"]},
     }
 
@@ -120,6 +124,12 @@ def restore(learner: Learner, checkpoint: Checkpoint) -> Facts:
         raise ValueError(
             f"{checkpoint.path} was written by {told.processes} process(es), this run has "
             f"{learner.processes.count}; go on with --num_processes {told.processes}"
+        )
+    if told.pretrained != _pretrained(learner):
+        raise ValueError(
+            f"{checkpoint.path} was written by a run whose discriminators looked through other weights of "
+            f"{learner.settings.discriminator.network} (SHA-256 {told.pretrained}, now {_pretrained(learner)}); give "
+            "the folder of those with --discriminator.weights"
         )
     networks = checkpoint.tensors(NETWORKS, _networks(learner))
     averages = {
@@ -146,6 +156,11 @@ def restore(learner: Learner, checkpoint: Checkpoint) -> Facts:
     learner.guard.restore(told.guard)
     learner.step = told.step
     return told
+
+
+def _pretrained(learner: Learner) -> str | None:
+    discriminator = learner.bare.painting_discriminator
+    return discriminator.origin.get("sha256") if isinstance(discriminator, FeatureDiscriminator) else None
 
 
 def read_facts(checkpoint: Checkpoint) -> Facts:
