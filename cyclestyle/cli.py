@@ -24,6 +24,8 @@ COMMANDS = {
     "train": "Train a painter, and the way back, from two sets of pictures.",
     "translate": "Paint a picture or a folder of pictures.",
     "stylize": "Paint photos in a style by Gatys' method or one of its relatives, without training.",
+    "export": "A painter as one ONNX file, for ONNX Runtime and browsers, checked against PyTorch.",
+    "serve": "A page on which a photo becomes a painting, in the visitor's own browser.",
     "evaluate": "How good is a set of painted pictures? A card of content, style, distances and habits.",
     "compare": "Several methods side by side: pictures, measures and cost, on one page.",
     "submit": "Build or check a submission for the Kaggle competition gan-getting-started.",

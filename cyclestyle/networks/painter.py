@@ -62,8 +62,7 @@ class Painter:
         picture's values do not depend on the batch.
         """
         height, width = images.shape[-2:]
-        multiple: int = self.network.multiple  # type: ignore[assignment]
-        padded = reflect(images, _rounded_up(height, multiple), _rounded_up(width, multiple))
+        padded = reflect(images, *padded_size(self, height, width))
         groups = padded.split(1) if images.device.type in ONE_BY_ONE else [padded]
         layout = _layout(images.device, self.precision)
         painted = [self.network(group.to(TYPES[self.precision], memory_format=layout)).float() for group in groups]
@@ -105,21 +104,24 @@ class Rounding:
         return f"{self.decibels:.1f} dB PSNR, {self.levels:.2f} of 255 levels on average"
 
 
-def _rounded_up(size: int, multiple: int) -> int:
+def padded_size(painter: Painter, height: int, width: int) -> tuple[int, int]:
+    """The size that a picture is continued to before it is painted."""
+    multiple: int = painter.network.multiple  # type: ignore[assignment]
     # 16 at least: reflection inside the residual networks needs more than one pixel at a quarter of the size.
-    return max(-(-size // multiple) * multiple, 16)
+    down, across = (max(-(-size // multiple) * multiple, 16) for size in (height, width))
+    return down, across
 
 
 def reflect(images: Images, height: int, width: int) -> Images:
     """Continue pictures to the right and downwards by mirroring, as often as needed, without repeating the edge."""
     if images.shape[-2:] == (height, width):
         return images
-    rows = _mirrored(images.shape[-2], height, images.device)
-    columns = _mirrored(images.shape[-1], width, images.device)
+    rows = mirrored(images.shape[-2], height, images.device)
+    columns = mirrored(images.shape[-1], width, images.device)
     return images[..., rows, :][..., columns]
 
 
-def _mirrored(size: int, wanted: int, device: torch.device) -> torch.Tensor:
+def mirrored(size: int, wanted: int, device: torch.device) -> torch.Tensor:
     """0 1 2 3 2 1 0 1 ... for size 4: the indices of a mirrored continuation."""
     period = max(2 * size - 2, 1)
     position = torch.arange(wanted, device=device) % period
@@ -145,6 +147,11 @@ def load_painter(path: Path, device: torch.device | str = "cpu") -> Painter:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no such painter: {path}")
+    if path.suffix.lower() == ".onnx":
+        raise ValueError(
+            f"{path} is an exported painter; give the run folder or its paint.safetensors here (cyclestyle serve and "
+            "cyclestyle.api take exported ones)"
+        )
     if path.suffix == ".pth":
         state = read_reference(path)
         try:
