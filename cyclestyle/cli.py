@@ -22,6 +22,7 @@ COMMANDS = {
     "synthesize": "Make the embedded data: procedural landscapes as photos and as paintings.",
     "check": "Look through the pictures before an hour is spent on them: broken, alike, leaking.",
     "train": "Train a painter, and the way back, from two sets of pictures.",
+    "page": "Write the page of a training run: pictures over time, curves, alarms, settings.",
     "translate": "Paint a picture or a folder of pictures.",
     "stylize": "Paint photos in a style by Gatys' method or one of its relatives, without training.",
     "export": "A painter as one ONNX file, for ONNX Runtime and browsers, checked against PyTorch.",

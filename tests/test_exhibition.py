@@ -1,9 +1,12 @@
 """The page of a comparison: everything stands on it, nothing of it is obeyed, nothing is loaded."""
 
+import base64
 import copy
+import hashlib
 import io
 import re
 from functools import cache
+from html import unescape
 from typing import Any
 
 import numpy as np
@@ -98,13 +101,55 @@ def html_of(told: dict[str, Any], names: tuple[str, ...] = METHODS) -> str:
 def test_the_page_is_whole_and_loads_nothing() -> None:
     found = Parsed(html_of(sample()))
     tags = [tag for tag, _ in found.elements]
-    assert "script" not in tags
-    assert tags.count("img") == 5 * 3
+    assert tags.count("script") == 1
+    assert tags.count("img") == 5 * 3 + 2  # two that are empty until the script takes pictures out of the table
+    assert len([one for tag, one in found.elements if tag == "img" and one.get("src")]) == 5 * 3
     for tag, attributes in found.elements:
         for name in ("src", "href", "xlink:href", "srcset", "style"):
             value = attributes.get(name, "")
-            assert value.startswith(("data:image/", "#", "cards/", "max-width:")) or not value, (tag, value)
+            assert value.startswith(("data:image/", "#", "cards/", "max-width:", "left:")) or not value, (tag, value)
         assert not any(name.startswith("on") for name in attributes)
+
+
+def test_only_the_pages_own_script_may_run() -> None:
+    html = html_of(sample())
+    (text,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', html)
+    assert f"script-src 'sha256-{digest}'" in unescape(policy)
+    assert "default-src 'none'" in unescape(policy)
+    assert "unsafe-inline" not in policy.partition("script-src")[2]
+
+
+def test_the_winner_by_the_distance_is_shown_beside_the_photos_at_first() -> None:
+    def shown(html: str) -> list[str]:
+        inputs = [one for tag, one in Parsed(html).elements if tag == "input" and one["type"] == "radio"]
+        assert [one["value"] for one in inputs] == ["1", "2", "3"]
+        return [one["value"] for one in inputs if "checked" in one]
+
+    assert shown(html_of(sample())) == [str(METHODS.index("monet"))]
+    told = sample()
+    del told["columns"][1]  # nobody knows who is nearest
+    assert shown(html_of(told)) == ["3"]
+    told = sample()
+    told["columns"][1]["best"] = ["reinhard"]
+    assert shown(html_of(told)) == ["1"]
+
+
+def test_a_training_and_its_cost_are_told_where_they_are_known() -> None:
+    told = sample()
+    assert "had to be trained first:" not in Parsed(html_of(told)).said()
+    told["sentences"].append({"axis": "Cost", "sentence": "monet takes 0.5 s."})
+    told["methods"][3]["trained"] = {"steps": 3600, "seconds": 5100.0}
+    said = Parsed(html_of(told)).said()
+    assert "monet had to be trained first: 3,600 steps, 1:25 h." in said
+
+
+def test_it_is_told_where_fewer_photos_are_shown_than_were_asked_for() -> None:
+    told = sample()
+    assert "too large to send" not in html_of(told)
+    assert "too large to send" in html_of(told | {"rows": 12})  # three are shown
+    assert "too large to send" not in html_of(told | {"rows": 3})
 
 
 def test_every_value_stands_on_the_page_exactly() -> None:
@@ -249,7 +294,7 @@ def test_there_is_no_drawing_without_skill_and_the_page_stands_all_the_same() ->
     told = sample()
     told["columns"] = told["columns"][:1]
     assert drawing(told) is None
-    assert "<svg" not in html_of(told)
+    assert 'class="scatter' not in html_of(told)
     told["columns"] = []
     assert "By LPIPS" in Parsed(html_of(told)).said()
 

@@ -56,7 +56,7 @@ def test_lines_after_the_checkpoint_are_forgotten_on_resuming(tmp_path: Path) ->
     assert complaints == []
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(point.step, point.value) for point in board.Scalars("loss")] == [(10, 1.0), (20, 2.0), (30, 9.0)]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.jsonl", "tensorboard"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.jsonl", "page.html", "tensorboard"]
 
 
 @pytest.mark.parametrize(

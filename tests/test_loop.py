@@ -122,6 +122,7 @@ def test_a_run_writes_everything_that_it_promises(data: Path, tmp_path: Path) ->
         "config.toml",
         "metrics.jsonl",
         "pace.jsonl",
+        "page.html",
         "paint.safetensors",
         "pictures.json",
         "provenance.json",

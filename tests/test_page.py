@@ -104,7 +104,7 @@ class Parsed(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.text += data
             if {"h2", "h3"} & set(self.open):
                 self.headings[-1] += data

@@ -66,6 +66,7 @@ COVERED_BY = {
     "cyclestyle.commands.compare": "test_commands",
     "cyclestyle.commands.compete": "test_competition",
     "cyclestyle.commands.evaluate": "test_commands",
+    "cyclestyle.commands.page": "test_writing",
     "cyclestyle.commands.stylize": "test_stylize",
     "cyclestyle.commands.submit": "test_commands",
     "cyclestyle.commands.synthesize": "test_commands",

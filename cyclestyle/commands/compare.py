@@ -87,7 +87,7 @@ def compare(
     seed
         Of the methods, the draws and the intervals.
     rows
-        Photos that are shown side by side in the page.
+        Photos that are shown side by side in the page; fewer where its pictures would exceed 6 MB.
     """
     from cyclestyle.comparison.comparing import Wanted, compare_all
     from cyclestyle.comparison.makers import Materials, Styling, styling_words

@@ -17,12 +17,13 @@ from cyclestyle.comparison.columns import (
     competitors,
     costs,
 )
-from cyclestyle.comparison.cost import Cost, read_cost
+from cyclestyle.comparison.cost import Cost, read_cost, trained
 from cyclestyle.comparison.exhibition import exhibition
 from cyclestyle.comparison.makers import Materials, styling_settings, told_of
 from cyclestyle.comparison.making import keep_only, make
 from cyclestyle.comparison.methods import LEARNS, Method
 from cyclestyle.comparison.notes import notes_of, unsaid
+from cyclestyle.comparison.side_by_side import side_by_side
 from cyclestyle.comparison.together import Found, Gathered, against_truth, gather_all, measure_all, small_pictures
 from cyclestyle.comparison.winners import headline, sentences
 from cyclestyle.data.jobs import Job
@@ -40,9 +41,8 @@ from cyclestyle.runs import find_painter
 
 FORMAT = 1
 """Of `comparison.json`."""
-SIDE = 160
-"""Pixels of a picture in the page."""
-PAINTINGS_SHOWN = 12
+SIDE, PAINTINGS_SHOWN = 128, 12
+"""Pixels of a painting in the page, and how many."""
 
 
 @dataclass(frozen=True)
@@ -236,6 +236,7 @@ def _told(
         "headline": headline(columns, competing),
         "sentences": [said._asdict() for said in sentences(columns, competing)],
         "counts": counts,
+        "rows": wanted.rows,
         "methods": [_method(method, spent[method.name], cards[method.name]) for method in wanted.methods],
         "competing": list(competing),
         "columns": [asdict(column) for column in columns],
@@ -254,6 +255,7 @@ def _method(method: Method, cost: Cost | None, card: Mapping[str, Any]) -> dict[
         "learns": LEARNS[method.kind],
         "card": f"cards/{method.name}/card.html",
         "verdict": card.get("verdict", ""),
+        "trained": trained(method.source) if method.kind == "run" and method.source is not None else None,
         "alarming": [one["name"] + ": " + one["sentence"] for one in habits.values() if one.get("alarming")],
         "cost": asdict(replace(cost, settings={})) if cost is not None and cost.made else None,
         "settings": cost.settings if cost is not None else {"folder": str(method.source)} if method.source else {},
@@ -263,7 +265,7 @@ def _method(method: Method, cost: Cost | None, card: Mapping[str, Any]) -> dict[
 def _write(wanted: Wanted, told: Mapping[str, Any], found: Found) -> None:
     names = [method.name for method in wanted.methods]
     columns = names if told["methods"][0]["kind"] == "photo" else [PHOTOS, *names]
-    pictures = small_pictures(found.views, columns, wanted.rows, SIDE)
+    pictures = side_by_side(found.views, columns, wanted.rows)
     pictures |= small_pictures({REAL: found.views["paintings"]}, [REAL], PAINTINGS_SHOWN, SIDE)
     with writing_to(wanted.to):
         write_text(wanted.to / "comparison.html", exhibition(told, pictures, columns))

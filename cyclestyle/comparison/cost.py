@@ -9,6 +9,8 @@ import torch
 
 from cyclestyle.files import write_text
 from cyclestyle.footprint import peak_memory
+from cyclestyle.runs import RunFolder
+from cyclestyle.training.journal import read_lines
 
 FILE = "cost.json"
 
@@ -63,6 +65,16 @@ def read_cost(folder: Path) -> Cost | None:
 def write_cost(folder: Path, cost: Cost) -> None:
     """Keep it beside the pictures."""
     write_text(folder / FILE, json.dumps(asdict(cost), indent=2) + "\n")
+
+
+def trained(source: Path) -> dict[str, float] | None:
+    """Steps and seconds that a run folder, or the one that a painter lies in, tells of its training; None without."""
+    run = RunFolder(source if source.is_dir() else source.parent)
+    try:
+        told = [(int(line["step"]), float(line["seconds"])) for line in read_lines(run.pace)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return {"steps": max(step for step, _ in told), "seconds": max(took for _, took in told)} if told else None
 
 
 def here(device: torch.device, settings: dict[str, Any]) -> Cost:

@@ -1,6 +1,7 @@
 """The page of a comparison: who wins at what, style against content, every number, and the pictures side by side.
 
-It shares its looks and its ways of writing numbers with the page of a card; no script, nothing to load.
+It shares its looks and its ways of writing numbers with the page of a card. Nothing is loaded; the one script lets a
+slider go over two pictures, and all pictures are there without it.
 """
 
 import math
@@ -12,11 +13,13 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from cyclestyle.comparison.columns import BEHAVIOUR, CONTENT, COST, SETS, STYLE, TRUTH, the_distance
+from cyclestyle.comparison.glance import answers
 from cyclestyle.comparison.scatter import SKILLS, Ends, Plot, Point, plot
 from cyclestyle.comparison.winners import meanings, seconds
 from cyclestyle.evaluation.measures import NAMES, PHOTOS, REAL
-from cyclestyle.evaluation.typesetting import exact, from_to, pages, picture, typeset
+from cyclestyle.evaluation.typesetting import exact, from_to, pages, picture, typeset, viewer
 from cyclestyle.evaluation.wording import RANDOM, RANDOM_TITLE, SKILL, places
+from cyclestyle.progress import clock
 
 GROUPS = {
     CONTENT: ("Content", "How far each picture is from its own photo; medians over the pictures."),
@@ -107,13 +110,13 @@ def exhibition(told: Mapping[str, Any], pictures: Mapping[str, bytes], shown: Se
         shown: the methods whose pictures stand side by side, in this order.
 
     Returns:
-        The page: CSS and pictures inside, readable in light and dark, on a phone and in print; the cards it links to
-        lie beside it.
+        The page: CSS, script and pictures inside, readable in light and dark, on a phone and in print; the cards it
+        links to lie beside it.
 
     Raises:
         ValueError: a picture is missing or none.
     """
-    names = {PHOTOS: NAMES[PHOTOS], REAL: NAMES[REAL]}
+    names, there = {PHOTOS: NAMES[PHOTOS], REAL: NAMES[REAL]}, _places(pictures, shown[0])
     html = (
         pages(Path(__file__).parent)
         .get_template("exhibition.html.jinja")
@@ -121,13 +124,18 @@ def exhibition(told: Mapping[str, Any], pictures: Mapping[str, bytes], shown: Se
             told=told,
             tables=[table for key in GROUPS if (table := _table(key, told)) is not None],
             drawing=drawing(told),
+            answers=answers(told),
             meanings=meanings(told["columns"]) if told["sentences"] else [],
             shown=[(name, names.get(name, name)) for name in shown],
-            places=_places(pictures, shown[0]),
+            chosen=_first_shown(told, shown),
+            places=there,
+            fewer=len(there) < min(told.get("rows", 0), told["counts"].get("photos", 0)),
             paintings=_places(pictures, REAL),
             random=(RANDOM_TITLE, RANDOM) if told.get("random") else None,
             picture=partial(picture, pictures),
+            script=viewer(),
             seconds=lambda value: typeset(seconds(value)),
+            clock=clock,
         )
     )
     return html.encode("utf-8", "replace").decode("utf-8")  # half characters, of file names that are no UTF-8
@@ -135,6 +143,13 @@ def exhibition(told: Mapping[str, Any], pictures: Mapping[str, bytes], shown: Se
 
 def _places(pictures: Mapping[str, bytes], name: str) -> list[int]:
     return sorted(int(key.removeprefix(f"{name}/")) for key in pictures if key.rpartition("/")[0] == name)
+
+
+def _first_shown(told: Mapping[str, Any], shown: Sequence[str]) -> int:
+    """Which column of pictures is beside the photos at first: that of the method nearest to the paintings."""
+    distance = the_distance(one["key"] for one in told["columns"])
+    best = next((one["best"] for one in told["columns"] if one["key"] == distance), [])
+    return next((shown.index(name) for name in best if name in shown), len(shown) - 1)
 
 
 def rows_of(told: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:

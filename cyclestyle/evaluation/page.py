@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from cyclestyle.evaluation.typesetting import cell, exact, from_to, pages, picture
+from cyclestyle.evaluation.typesetting import CLOSED, cell, exact, from_to, pages, picture
 from cyclestyle.evaluation.wording import (
     GROUPS,
     RANDOM,
@@ -94,6 +94,7 @@ def page(card: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         .get_template("page.html.jinja")
         .render(
             card=card,
+            closed=CLOSED,
             main=groups.pop("main", []),
             groups={key: (*GROUPS.get(key, (key, "")), figures) for key, figures in groups.items() if figures},
             content=content,

@@ -1,17 +1,41 @@
 """Numbers, times and pictures as pages show them: exact in the markup, rounded for the eye."""
 
+import hashlib
 import io
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 from PIL import Image
 
 from cyclestyle.evaluation.wording import SKILL, Places, number, places, plain, span
+
+CLOSED = Markup("default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'")
+"""Content policy of a page that holds all it needs: whatever stands on it, the browser asks nobody for anything."""
+
+
+class Script(NamedTuple):
+    """The one script of a page."""
+
+    text: Markup
+    policy: Markup
+    """Content policy that lets this script run and no other: no name and no sentence can become one."""
+
+
+def script(path: Path) -> Script:
+    """A script to stand inside a page."""
+    text = path.read_text(encoding="utf-8")
+    digest = b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+    return Script(Markup(text), CLOSED + Markup("; script-src 'sha256-{}'").format(digest))
+
+
+def viewer() -> Script:
+    """The script of `viewer.html.jinja`: before and after, with a slider."""
+    return script(Path(__file__).with_name("viewer.js"))
 
 
 def pages(*folders: Path) -> Environment:

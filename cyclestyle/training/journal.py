@@ -20,7 +20,8 @@ class Journal:
     """Writes what a run tells, from one process.
 
     `metrics.jsonl` and `scores.jsonl` follow from the settings alone: they are the same, to the byte, whether a run was
-    interrupted or not. `pace.jsonl` tells how fast it went, `events.jsonl` what happened, `tensorboard/` shows it all.
+    interrupted or not. `pace.jsonl` tells how fast it went, `events.jsonl` what happened; `tensorboard/` and
+    `page.html` show it all.
     """
 
     def __init__(self, run: RunFolder, *, start: int, complain: Callable[[str], None]) -> None:
@@ -31,6 +32,8 @@ class Journal:
         self._guard(_forget_after, run.pace, 1e18)  # only half a line: time that was lost was spent all the same
         self.start = start
         self.board: Any = None
+        self.page: Any = None
+        self.news = False  # told since the page was written
 
     def _draw(self, draw: Callable[[Any], object]) -> None:
         """Draw on TensorBoard's board, made when first needed; if that fails, go on without it."""
@@ -61,16 +64,19 @@ class Journal:
         self._guard(self._write, self.run.scores, step, values)
 
     def _write(self, lines: Path, step: int, values: dict[str, float]) -> None:
+        self.news = True
         # NaN is not JSON: what is not finite is written as null.
         _append(lines, {"step": step} | {n: value if math.isfinite(value) else None for n, value in values.items()})
         self._draw(lambda board: [board.add_scalar(name, value, step) for name, value in values.items()])
 
     def tell(self, step: int, event: str, **facts: Any) -> None:
         """Keep what happened."""
+        self.news = True
         self._guard(_append, self.run.events, {"step": step, "event": event} | facts)
 
     def show(self, step: int, sheet: Picture) -> None:
         """Keep a sheet of samples."""
+        self.news = True
         self._guard(self._show, step, sheet)
 
     def _show(self, step: int, sheet: Picture) -> None:
@@ -85,7 +91,21 @@ class Journal:
         self._guard(lambda: lines.update((int(line["step"]), line) for line in read_lines(self.run.scores)))
         return lines
 
+    def publish(self) -> None:
+        """Write the page of the run anew, if there is news."""
+        if self.news:
+            self.news = False
+            self._guard(self._publish)
+
+    def _publish(self) -> None:
+        from cyclestyle.training.page.writing import RunPage  # imported here, since it reads what is written here
+
+        self.page = self.page or RunPage(self.run.path)
+        self.page.write()
+
     def close(self) -> None:
+        """Publish what is new, and let go of the board."""
+        self.publish()
         if self.board:
             self._draw(lambda board: board.close())
 

@@ -30,7 +30,7 @@ OF_THAT = 0.75
 FIRST, FIRST_ON_A_GPU = 1.0, 15.0
 """Seconds of that command beside its imports: the device, the first picture, the end."""
 
-LEAVING, LEAVING_TOGETHER = 1.0, 5.0
+LEAVING, LEAVING_TOGETHER = 2.0, 6.0
 """Seconds from the last step's checkpoint to the end of the training's process; of several, and their launcher."""
 
 ZIPPING = 0.003

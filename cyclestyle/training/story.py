@@ -95,6 +95,8 @@ class Story:
         if self._due():
             self._save()
             self._judge()
+            if self.journal is not None:
+                self.journal.publish()
             if self.processes.most(self._hurried())[0]:  # it may not have been judged for that
                 self._end_early()
         self.progress.total = self.schedule.last(self.step)
