@@ -10,6 +10,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -49,12 +50,19 @@ def load(path: Path) -> Picture:
     Raises ValueError, naming the file, for anything that is not a whole picture: truncated, empty, not an image, larger
     than `LARGEST` pixels. FileNotFoundError where there is no file.
     """
+    with decoded(path) as file:
+        return to_rgb(ImageOps.exif_transpose(file))
+
+
+@contextmanager
+def decoded(path: Path) -> Iterator[Image.Image]:
+    """A picture's file with all of its pixels, as they are stored. Raises as `load`, also for what is done with it."""
     try:
         with opened(path) as file:
             if file.width * file.height > LARGEST:
                 raise Image.DecompressionBombError(f"{file.width} x {file.height} pixels")
             file.load()
-            return to_rgb(ImageOps.exif_transpose(file))
+            yield file
     except FileNotFoundError:
         raise FileNotFoundError(f"no such picture: {path}") from None
     except UnidentifiedImageError:
@@ -146,13 +154,17 @@ def to_pictures(images: Images) -> list[Picture]:
     return [Image.fromarray(picture) for picture in to_levels(images).cpu().numpy()]
 
 
-def save(picture: Picture, path: Path, *, exif: Image.Exif | None = None) -> None:
+def save(picture: Picture, path: Path, *, exif: Image.Exif | None = None, profile: bytes | None = None) -> None:
     """Write a picture in the format that the suffix names, in one step: never half a file.
 
+    With what is to be known of it, and the ICC profile in which its colours are meant, if there is one.
+
     JPEG is written at quality 95 without chroma subsampling, so that thin colour strokes survive. PNG looks for runs
-    alone: in photos and paintings there is hardly anything else to be found, and it takes two thirds of the time.
+    alone: in photos and paintings there is hardly anything else to be found, and it takes two thirds of the time. TIFF
+    is not packed: Pillow would leave out the camera's record then.
     """
-    options: dict[str, Any] = {"exif": exif} if exif is not None else {}
+    told: dict[str, Any] = {"exif": exif, "icc_profile": profile}
+    options = {name: value for name, value in told.items() if value is not None}
     if path.suffix.lower() == ".png":
         options["compress_type"] = zlib.Z_RLE
     if path.suffix.lower() in {".jpg", ".jpeg"}:

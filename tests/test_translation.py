@@ -23,6 +23,7 @@ from cyclestyle.processes import Processes
 from cyclestyle.progress import Progress
 from cyclestyle.translation import submission
 from cyclestyle.translation.folder import Tally, Treatment, paint_all
+from cyclestyle.translation.room import resident
 from cyclestyle.translation.submission import FOR_SUBMISSION, build_submission, pictures_of, plan_submission
 
 
@@ -290,3 +291,71 @@ def test_too_few_and_too_many_photos_are_refused_before_anything_is_painted(
     for practice in (True, False):
         with pytest.raises(ValueError, match="holds 3 pictures; the competition takes at most 2"):
             plan_submission(tmp_path, tmp_path / "images.zip", practice=practice)
+
+
+# As strong as wanted, with all that the photo's file says.
+
+
+def as_files(tmp_path: Path, name: str, **options: object) -> Path:
+    """A photo with a record and a hole, painted."""
+    photo, painting = tmp_path / "photo.png", tmp_path / name
+    picture, exif = Image.effect_noise((40, 30), 90).convert("RGBA"), Image.Exif()
+    picture.putalpha(Image.linear_gradient("L").resize((40, 30)))
+    exif[271], exif[274] = "Camera", 6
+    picture.save(photo, exif=exif)
+    assert paint([Job(photo, painting)], small_painter(), treatment=Treatment(**options)).painted == 1
+    return painting
+
+
+def test_what_a_photo_s_file_says_goes_along_if_it_should(tmp_path: Path) -> None:
+    for suffix, mode in (("png", "RGBA"), ("webp", "RGBA"), ("tif", "RGBA"), ("jpg", "RGB")):
+        with Image.open(as_files(tmp_path, f"kept.{suffix}", keep_record=True)) as painting:
+            assert (painting.mode, painting.size) == (mode, (30, 40))
+            assert painting.getexif()[271] == "Camera"
+            assert painting.getexif().get(274, 1) == 1
+            if mode == "RGBA":
+                assert painting.getchannel("A").getextrema()[0] < 10
+    with Image.open(as_files(tmp_path, "bare.png")) as painting:
+        assert (painting.mode, 271 in painting.getexif()) == ("RGB", False)
+
+
+def test_strength_and_colour_are_told_apart_and_the_same_again_is_kept(jobs: list[Job]) -> None:
+    found = []
+    for options in ({}, {"strength": 0.5}, {"keep_colour": True}, {"strength": 0.5, "keep_colour": True}):
+        assert paint(jobs, small_painter(), treatment=Treatment(**options)).painted == 5
+        assert paint(jobs, small_painter(), treatment=Treatment(**options)).kept == 5
+        found.append(jobs[0].painting.read_bytes())
+    assert len(set(found)) == 4
+    assert paint(jobs, small_painter(), treatment=Treatment(strength=0)).painted == 5
+    assert [load(job.painting).tobytes() for job in jobs] == [load(job.photo).tobytes() for job in jobs]
+
+
+def test_one_after_the_other_and_in_tiles_the_paintings_are_the_same(
+    jobs: list[Job], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paint(jobs, small_painter())
+    expected = [np.asarray(load(job.painting)).astype(int) for job in jobs]
+    for job in jobs:
+        job.painting.unlink()
+    monkeypatch.setattr("cyclestyle.translation.whole.at_once", lambda *given: 1 << 60)
+    with Progress("painting", len(jobs), unit="pictures") as progress:
+        assert paint_all(jobs, small_painter(), "cpu", progress, max_memory=1 << 40).painted == 5
+    assert capsys.readouterr().err.count("painted in tiles, to the same picture") == 5
+    for job, whole in zip(jobs, expected, strict=True):
+        assert np.abs(np.asarray(load(job.painting)) - whole).max() <= 1
+    assert paint(jobs, small_painter()).kept == 5  # how much memory there was is no reason to paint again
+
+
+def test_photos_too_large_for_the_memory_are_named_and_the_others_painted(jobs: list[Job]) -> None:
+    Image.new("RGB", (9_000, 9_000)).save(jobs[1].photo, compress_level=1)
+    tally = paint(jobs, small_painter(), max_memory=resident() + (1 << 30))
+    assert tally.painted == 4
+    assert "picture-01.png takes" in tally.unread[0]
+    assert "--max-memory" in tally.unread[0]
+
+
+def test_a_photo_too_long_for_the_format_is_named(jobs: list[Job], tmp_path: Path) -> None:
+    Image.new("RGB", (17_000, 1)).save(jobs[0].photo)
+    tally = paint([Job(jobs[0].photo, tmp_path / "long.webp")], negative())
+    assert tally.painted == 0
+    assert "webp takes at most 16,383 a side" in tally.unread[0]

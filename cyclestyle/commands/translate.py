@@ -5,22 +5,26 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 
 def translate(
     run: Path,
-    photos: Path,
+    photos: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     *,
-    to: Path,
+    to: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     back: Annotated[bool, Parameter(negative=())] = False,
-    format: Literal["png", "jpg", "webp"] = "png",
+    strength: Annotated[float, Field(ge=0, le=1.5)] = 1.0,
+    keep_colour: Annotated[bool, Parameter(negative=())] = False,
+    format: Literal["png", "jpg", "webp", "tif"] = "png",
+    max_memory: str | None = None,
     batch: PositiveInt | None = None,
     precision: Literal["fp32", "bf16", "fp16"] = "fp32",
 ) -> None:
-    """Paint a picture, or every picture in a folder and its sub-folders. Width and height stay.
+    """Paint a picture, or every picture in a folder and its sub-folders. Width and height stay, whatever they are.
 
-    The same command again paints only what is missing, or was made by another painter or from another photo. Under
+    The same command again paints only what is missing, or was made by another painter, from another photo or in
+    another strength. A photo's EXIF and colour profile go along; its transparency too, where the format can. Under
     `accelerate launch` the pictures are shared out among the processes.
 
     Parameters
@@ -28,13 +32,21 @@ def translate(
     run
         A run folder, a `paint.safetensors`, or the reference implementation's `latest_net_G.pth`.
     photos
-        A picture or a folder of pictures.
+        A picture or a folder of pictures; `-` for one from standard input.
     to
-        Folder for the paintings; for a single picture also a file name.
+        Folder for the paintings; for a single picture also a file name, or `-` for standard output.
     back
         Go the other way: paintings to photos.
+    strength
+        0 is the photo, 1 the painting, between them a blend of both; up to 1.5 goes further than the painting.
+    keep_colour
+        Take the painting's brightness alone, and the photo's colours.
     format
-        Of the paintings. JPEG is written at quality 95, 4:4:4.
+        Of the paintings, where --to does not name one. JPEG is written at quality 95, 4:4:4.
+    max_memory
+        What the process may have in memory at its peak, for example 2GB; that is all of it: Python and its libraries,
+        about 0.6 GB, the photo and the painting. A photo that does not fit is painted in tiles, to the same picture,
+        with files on the disk meanwhile. By default that is done where it does not fit into what is free.
     batch
         Pictures of one size painted at once. By default 1 on a CPU, which paints them one by one in any case, and 8
         on a GPU.
@@ -42,27 +54,42 @@ def translate(
         Of the numbers inside the network. With half as many bits (bf16; fp16 on a GPU) the paintings differ a little:
         by how much is measured on the first ones and said. Where that would not be faster, fp32 it is.
     """
-    from cyclestyle.data.jobs import jobs_for
+    from cyclestyle.footprint import peak_memory
     from cyclestyle.networks.painter import load_painter
     from cyclestyle.networks.precision import settled
     from cyclestyle.processes import Processes
     from cyclestyle.progress import Progress
     from cyclestyle.runs import find_painter
-    from cyclestyle.translation.folder import paint_all
+    from cyclestyle.translation.folder import Treatment, paint_all
+    from cyclestyle.translation.pipes import PIPE, jobs_and_pipes
+    from cyclestyle.translation.room import bytes_of, in_words
 
+    most = None if max_memory is None else bytes_of(max_memory)
     weights = find_painter(run, back=back)
-    jobs = jobs_for(photos, to, f".{format}")
-    processes = Processes.join()
-    exact = load_painter(weights, processes.device)
-    possible, why = settled(precision, processes.device)
-    if why and processes.main:
-        print(why, file=sys.stderr)
-    share, painter = processes.share(jobs), exact.rounded(possible)
-    with Progress("painting", len(share), unit="pictures", show=processes.main) as progress:
-        tally = paint_all(share, painter, processes.device, progress, batch=processes.batch(batch), exact=exact)
-    kept = f", {tally.kept:,} were there already" if tally.kept else ""
-    print(f"{tally.painted:,} painted{kept}: {to}{processes}")
-    unread = processes.collect(tally.unread)
-    processes.part()
-    if unread and processes.main:
-        raise ValueError(f"{len(unread):,} of {len(jobs):,} photos were passed over: {'; '.join(unread)}")
+    treatment = Treatment(strength=strength, keep_colour=keep_colour, keep_record=True)
+    with jobs_and_pipes(photos, to, f".{format}") as jobs:
+        processes = Processes.join()
+        exact = load_painter(weights, processes.device)
+        possible, why = settled(precision, processes.device)
+        if why and processes.main:
+            print(why, file=sys.stderr)
+        share, painter = processes.share(jobs), exact.rounded(possible)
+        with Progress("painting", len(share), unit="pictures", show=processes.main) as progress:
+            tally = paint_all(
+                share,
+                painter,
+                processes.device,
+                progress,
+                batch=processes.batch(batch),
+                treatment=treatment,
+                exact=exact,
+                max_memory=most,
+            )
+        kept = f", {tally.kept:,} were there already" if tally.kept else ""
+        peak = "" if most is None else f"; {in_words(peak_memory())} in memory at the most"
+        where = sys.stderr if to == PIPE else sys.stdout
+        print(f"{tally.painted:,} painted{kept}: {to}{processes}{peak}", file=where)
+        unread = processes.collect(tally.unread)
+        processes.part()
+        if unread and processes.main:
+            raise ValueError(f"{len(unread):,} of {len(jobs):,} photos were passed over: {'; '.join(unread)}")

@@ -8,7 +8,7 @@ from PIL import ExifTags, Image
 
 from cyclestyle.images import SUFFIXES, list_pictures, load
 
-CAN_BE_MARKED = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+CAN_BE_MARKED = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
 """Formats of paintings: those that can say how they were made."""
 
 
@@ -69,15 +69,22 @@ def _plain(path: Path, folder: Path) -> str:
     return path.relative_to(folder).with_suffix("").as_posix().lower()
 
 
-def mark(description: str) -> Image.Exif:
-    """What a painting says about its making. It is read again by `is_done`.
+def mark(description: str, about: Image.Exif | None = None) -> Image.Exif:
+    """What a painting says about its making, beside what is known `about` the photo. It is read again by `is_done`.
 
     Whoever finds the picture can tell that it is a made one, and how.
     """
     exif = Image.Exif()
+    for tag, value in (about or {}).items():
+        exif[tag] = value
     exif[ExifTags.Base.Software] = "cyclestyle"
     exif[ExifTags.Base.ImageDescription] = description
-    return exif
+    written = Image.Exif()
+    written.load(exif.tobytes())  # as it will be read: directories inside it have their places then, which TIFF wants
+    for tag, value in (about or {}).items():
+        if isinstance(value, bytes):  # read as text, it would be written again without its letters beyond ASCII
+            written[tag] = value
+    return written
 
 
 def is_done(painting: Path, expected: Image.Exif) -> bool:

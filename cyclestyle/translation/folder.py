@@ -1,22 +1,22 @@
 """A list of pictures through a painter: batched, restartable, broken files passed over."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from cyclestyle.data.jobs import Job, is_done, mark
+from cyclestyle.data.photo import KEEP_ALPHA, Photo, read_photo, require_room
 from cyclestyle.files import sha256
 from cyclestyle.images import LARGEST, Images, Picture, load, opened, save, to_images, to_levels
 from cyclestyle.networks.painter import Painter, Rounding
-from cyclestyle.networks.precision import Precision
 from cyclestyle.pipeline import Ahead, Behind, ending_orderly, runs
 from cyclestyle.progress import Progress
+from cyclestyle.translation.room import TooLargeError, require_to_read
+from cyclestyle.translation.whole import blended, fits, not_numbers, paint_picture, require_strength
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,16 @@ class Treatment:
     name: str = ""
     before: Callable[[Picture], Picture] = lambda photo: photo
     after: Callable[[Picture], Picture] = lambda painting: painting
+    strength: float = 1.0
+    keep_colour: bool = False
+    """Take the painting's brightness alone."""
+    keep_record: bool = False
+    """Give the painting's file the photo's EXIF, colour profile and, where the format can, transparency."""
+
+    def __str__(self) -> str:
+        """What paintings are told apart by."""
+        strength = "" if self.strength == 1 else f"strength {self.strength:g}"
+        return " ".join(filter(None, (self.name, strength, "colours kept" if self.keep_colour else "")))
 
 
 @dataclass
@@ -42,7 +52,7 @@ class Tally:
 @dataclass(frozen=True)
 class _Opened:
     job: Job
-    photo: Picture
+    photo: Photo
     mark: Image.Exif
 
 
@@ -55,10 +65,11 @@ def paint_all(
     batch: int = 1,
     treatment: Treatment | None = None,
     exact: Painter | None = None,
+    max_memory: int | None = None,
 ) -> Tally:
     """Paint what is not painted yet. Photos that cannot be read are named in the tally; the others go on.
 
-    Photos are decoded, and paintings encoded, while others are painted.
+    Photos are decoded, and paintings encoded, while others are painted; with a bound to memory, one after the other.
 
     Args:
         jobs: which photo goes into which file.
@@ -68,24 +79,51 @@ def paint_all(
         batch: of one size that are given to the painter at once.
         treatment: of photos before and of paintings afterwards.
         exact: the painter in float32; if `painter` is another, its difference in the first batch is said.
+        max_memory: bytes that the whole process may have in memory. None: what is free.
     """
     treatment, tally = treatment or Treatment(), Tally()
+    require_strength(treatment.strength)
 
     def written() -> None:
         tally.painted += 1
-        progress.advance()
+        progress.advance(note="")
+
+    def passed_over(why: str) -> None:
+        tally.unread.append(why)
+        progress.advance(note="")
 
     def read(job: Job) -> _Opened | None:
-        exif = mark(description(painter, job.photo, treatment.name))
-        return None if is_done(job.painting, exif) else _Opened(job, treatment.before(load(job.photo)), exif)
+        told = description(painter, job.photo, str(treatment))
+        if is_done(job.painting, mark(told)):
+            return None
+        photo = _read(job, treatment, max_memory)
+        return _Opened(job, photo, mark(told, photo.exif))
 
     with ending_orderly(), Behind(written) as behind, Ahead(jobs, _bytes, read) as ahead:
-        groups = runs(_to_paint(ahead, tally, progress), lambda one: one.photo.size, batch)
+        results = ahead if max_memory is None else (partial(read, job) for job in jobs)
+        groups = runs(_to_paint(results, tally, progress), lambda one: one.photo.picture.size, batch)
         told = partial(_tell, painter, exact, progress) if exact is not None and exact is not painter else None
-        for painted in _painted(groups, painter, torch.device(device), told):
-            for one, pixels in zip(painted.photos, painted.pixels(), strict=True):
-                behind.put(pixels.nbytes, partial(_write, one, Image.fromarray(pixels), treatment))
+        paintings = _Paintings(painter, torch.device(device), treatment, progress, told, max_memory, passed_over)
+        for one, painting in paintings.of(groups):
+            write = partial(_write, one, painting, treatment)
+            if max_memory is None:
+                behind.put(3 * painting.width * painting.height, write)
+            else:
+                write()
+                written()
     return tally
+
+
+def _read(job: Job, treatment: Treatment, max_memory: int | None) -> Photo:
+    if max_memory is not None:
+        require_to_read(job.photo, _bytes(job) // 3, max_memory)
+    if treatment.keep_record:
+        photo = read_photo(job.photo, alpha=job.painting.suffix.lower() in KEEP_ALPHA)
+    else:
+        photo = Photo(load(job.photo))
+    photo = replace(photo, picture=treatment.before(photo.picture))
+    require_room(job.photo, job.painting, photo.picture)
+    return photo
 
 
 def _bytes(job: Job) -> int:
@@ -98,7 +136,10 @@ def _bytes(job: Job) -> int:
 
 
 def _write(one: _Opened, painting: Picture, treatment: Treatment) -> None:
-    save(treatment.after(painting), one.job.painting, exif=one.mark)
+    painting = treatment.after(painting)
+    if one.photo.alpha is not None:
+        painting.putalpha(one.photo.alpha)
+    save(painting, one.job.painting, exif=one.mark, profile=one.photo.profile)
 
 
 def _to_paint(results: Iterable[Callable[[], _Opened | None]], tally: Tally, progress: Progress) -> Iterator[_Opened]:
@@ -114,7 +155,71 @@ def _to_paint(results: Iterable[Callable[[], _Opened | None]], tally: Tally, pro
             tally.kept += 1
             progress.advance()
         else:
+            if one.photo.note:
+                progress.say(f"{one.job.photo}: {one.photo.note}")
             yield one
+
+
+@dataclass(frozen=True)
+class _Paintings:
+    """Photos painted, in their order: those that there is memory for at once, the others in tiles."""
+
+    painter: Painter
+    device: torch.device
+    treatment: Treatment
+    progress: Progress
+    told: Callable[[Images, Images], None] | None
+    max_memory: int | None
+    passed_over: Callable[[str], None]
+
+    def of(self, groups: Iterator[list[_Opened]]) -> Iterator[tuple[_Opened, Picture]]:
+        """Each photo with its painting. A GPU has been given the next ones before."""
+        before: _Painted | None = None
+        told = self.told
+        for group in groups:
+            if self.treatment.strength == 0:
+                yield from ((one, one.photo.picture) for one in group)
+                continue
+            if not fits(self.painter, group[0].photo.picture, self.max_memory, len(group)):
+                yield from before.pictures() if before is not None else ()
+                before = None
+                yield from self.alone(group)
+                continue
+            images = to_images([one.photo.picture for one in group], self.device)
+            paintings = self.painter(images)
+            if told is not None:
+                told(images, paintings)
+                told = None
+            finite = paintings.isfinite().all()
+            paintings = blended(images, paintings, self.treatment.strength, keep_colour=self.treatment.keep_colour)
+            yield from before.pictures() if before is not None else ()
+            before = _Painted(group, to_levels(paintings), finite, self.painter)
+            if self.device.type == "cpu":
+                yield from before.pictures()
+                before = None
+        yield from before.pictures() if before is not None else ()
+
+    def alone(self, group: list[_Opened]) -> Iterator[tuple[_Opened, Picture]]:
+        """Paintings one by one, in tiles where there is no memory for a whole one."""
+        for one in group:
+            folder, name = one.job.painting.parent, one.job.photo.name
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                yield (
+                    one,
+                    paint_picture(
+                        self.painter,
+                        one.photo.picture,
+                        strength=self.treatment.strength,
+                        keep_colour=self.treatment.keep_colour,
+                        max_memory=self.max_memory,
+                        aside=folder,
+                        say=lambda text, name=name: self.progress.say(f"{name}: {text}"),
+                        tick=lambda share, name=name: self.progress.advance(0, note=f"{name} {min(share, 0.99):.0%}"),
+                    ),
+                )
+            except TooLargeError as error:
+                self.passed_over(f"{one.job.photo}: {error}")
 
 
 @dataclass(frozen=True)
@@ -126,39 +231,15 @@ class _Painted:
     """Bytes (n, h, w, 3)."""
     finite: torch.Tensor
     """Whether all values were."""
-    precision: Precision
+    painter: Painter
 
-    def pixels(self) -> NDArray[np.uint8]:
-        """(n, h, w, 3), once a GPU has come so far. Raises ValueError for what is no picture."""
+    def pictures(self) -> Iterator[tuple[_Opened, Picture]]:
+        """Each photo with its painting, once a GPU has come so far. Raises ValueError for what is no picture."""
         if not self.finite:
             names = ", ".join(str(one.job.photo) for one in self.photos)
-            why = "the painter is damaged" if self.precision == "fp32" else "give --precision fp32"
-            raise ValueError(f"painting {names} in {self.precision} gives values that are no numbers; {why}")
-        return self.levels.cpu().numpy()
-
-
-def _painted(
-    groups: Iterator[list[_Opened]],
-    painter: Painter,
-    device: torch.device,
-    told: Callable[[Images, Images], None] | None,
-) -> Iterator[_Painted]:
-    """The photos painted; a GPU has been given the next ones before."""
-    before: _Painted | None = None
-    for group in groups:
-        images = to_images([one.photo for one in group], device)
-        paintings = painter(images)
-        if told is not None:
-            told(images, paintings)
-            told = None
-        if before is not None:
-            yield before
-        before = _Painted(group, to_levels(paintings), paintings.isfinite().all(), painter.precision)
-        if device.type == "cpu":
-            yield before
-            before = None
-    if before is not None:
-        yield before
+            raise ValueError(not_numbers(self.painter, names))
+        pixels = self.levels.cpu().numpy()
+        return ((one, Image.fromarray(levels)) for one, levels in zip(self.photos, pixels, strict=True))
 
 
 def _tell(painter: Painter, exact: Painter, progress: Progress, images: Images, paintings: Images) -> None:
