@@ -33,9 +33,9 @@ from cyclestyle.networks.layers import InstanceNorm, initialise
 from cyclestyle.networks.painter import Painter, PainterCard, Rounding, load_painter, save_painter
 from cyclestyle.networks.precision import Precision
 from cyclestyle.networks.winograd import WinogradConv, with_fewer_products
+from cyclestyle.pipeline import Behind
 from cyclestyle.progress import Progress
 from cyclestyle.translation.folder import paint_all
-from cyclestyle.pipeline import Behind
 
 SIDE = 256
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
