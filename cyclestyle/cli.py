@@ -14,7 +14,7 @@ from cyclestyle.stopping import EXIT_CODE, Stopped
 LONGEST = 1_500
 """Letters of a sentence."""
 
-SPINS = 10_000
+SPINS = 3_000
 """Looks at whether the wait is over, before a thread sleeps."""
 
 COMMANDS = {
