@@ -85,7 +85,7 @@ def main() -> None:
     let_threads_rest()
     app = build_app(next(iter(sys.argv[1:]), None))
     try:
-        app(exit_on_error=False, print_error=False)
+        app(sys.argv[1:], exit_on_error=False, print_error=False)
     except Stopped as stopped:
         _complain(str(stopped))
         sys.exit(EXIT_CODE)

@@ -9,12 +9,12 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -114,6 +114,20 @@ def runs(items: Iterable[Item], kind: Callable[[Item], object], most: int) -> It
         run.append(item)
     if run:
         yield run
+
+
+def fetched(items: Iterator[Item], most: int) -> Iterator[Item]:
+    """What an iterator gives, which a thread goes through up to `most` ahead. It raises where that is asked for."""
+    end = object()
+    with closing(items) if isinstance(items, Generator) else nullcontext():  # outside: nobody goes through it any more
+        pool = ThreadPoolExecutor(1, thread_name_prefix="fetching")
+        try:
+            waiting: deque[Future[Item | object]] = deque(pool.submit(next, items, end) for _ in range(most))
+            while (item := waiting.popleft().result()) is not end:
+                waiting.append(pool.submit(next, items, end))
+                yield cast(Item, item)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 class Behind:

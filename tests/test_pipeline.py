@@ -6,16 +6,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from cyclestyle.pipeline import Ahead, Behind, ending_orderly, threads_here
+from cyclestyle.pipeline import Ahead, Behind, ending_orderly, fetched, threads_here
 
 
 def running() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith(("reading", "writing"))}
+    return {
+        thread.name for thread in threading.enumerate() if thread.name.startswith(("reading", "writing", "fetching"))
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -232,7 +234,7 @@ WRITES = """
 import sys, time
 from pathlib import Path
 from cyclestyle.files import written_aside
-from cyclestyle.pipeline import Behind, ending_orderly
+from cyclestyle.pipeline import fetched, Behind, ending_orderly
 folder = Path(sys.argv[1])
 def write(name):
     with written_aside(folder / name) as aside:
@@ -260,3 +262,49 @@ def test_a_signal_leaves_whole_files_and_no_others(tmp_path: Path, sent: signal.
     assert 2 <= len(files) < 30
     assert {path.read_text() for path in files} == {"x" * 20}
     assert not [path.name for path in files if path.name.startswith(".")]
+
+
+def test_items_are_fetched_ahead_in_their_order_and_no_further_than_wanted() -> None:
+    begun: list[int] = []
+
+    def count() -> Iterator[int]:
+        for number in range(10):
+            begun.append(number)
+            yield number
+
+    fetching = fetched(count(), 3)
+    assert next(fetching) == 0
+    deadline = threading.Event()
+    while len(begun) < 4:
+        deadline.wait(0.01)
+    deadline.wait(0.05)
+    assert begun == [0, 1, 2, 3]
+    assert list(fetching) == list(range(1, 10))
+
+
+def test_what_fetching_raises_comes_after_what_was_fetched_before() -> None:
+    def count() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise ValueError("broken")
+
+    fetching = fetched(count(), 5)
+    assert [next(fetching), next(fetching)] == [1, 2]
+    with pytest.raises(ValueError, match="broken"):
+        next(fetching)
+
+
+def test_what_is_fetched_from_is_closed_when_nobody_wants_more() -> None:
+    closed = threading.Event()
+
+    def count() -> Iterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.set()
+
+    fetching = fetched(count(), 2)
+    next(fetching)
+    fetching.close()  # type: ignore[attr-defined] - a generator
+    assert closed.is_set()

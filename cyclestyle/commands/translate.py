@@ -1,11 +1,14 @@
 """`cyclestyle translate`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from pydantic import Field, PositiveInt
+
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 def translate(
@@ -16,25 +19,30 @@ def translate(
     back: Annotated[bool, Parameter(negative=())] = False,
     strength: Annotated[float, Field(ge=0, le=1.5)] = 1.0,
     keep_colour: Annotated[bool, Parameter(negative=())] = False,
-    format: Literal["png", "jpg", "webp", "tif"] = "png",
+    format: Literal["png", "jpg", "webp", "tif"] | None = None,
     max_memory: str | None = None,
     batch: PositiveInt | None = None,
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+    precision: Precision = "fp32",
+    steady: Annotated[bool, Parameter(negative="--no-steady")] = True,
 ) -> None:
-    """Paint a picture, or every picture in a folder and its sub-folders. Width and height stay, whatever they are.
+    """Paint a picture, a video, or every picture in a folder and its sub-folders. Width and height stay.
 
     The same command again paints only what is missing, or was made by another painter, from another photo or in
     another strength. A photo's EXIF and colour profile go along; its transparency too, where the format can. Under
     `accelerate launch` the pictures are shared out among the processes.
+
+    A video keeps its length, rate and sound; when it was stopped, the same command goes on. It needs PyAV:
+    pip install 'cyclestyle[video]'.
 
     Parameters
     ----------
     run
         A run folder, a `paint.safetensors`, or the reference implementation's `latest_net_G.pth`.
     photos
-        A picture or a folder of pictures; `-` for one from standard input.
+        A picture, a video or a folder of pictures; `-` for a picture from standard input.
     to
-        Folder for the paintings; for a single picture also a file name, or `-` for standard output.
+        Folder for the paintings; for a single picture also a file name, or `-` for standard output. A video becomes
+        mp4, m4v, mov, mkv (H.264) or webm (VP9); an animated GIF, too, if that is the name.
     back
         Go the other way: paintings to photos.
     strength
@@ -42,7 +50,7 @@ def translate(
     keep_colour
         Take the painting's brightness alone, and the photo's colours.
     format
-        Of the paintings, where --to does not name one. JPEG is written at quality 95, 4:4:4.
+        Of the paintings, where --to does not name one: by default png. JPEG is written at quality 95, 4:4:4.
     max_memory
         What the process may have in memory at its peak, for example 2GB; that is all of it: Python and its libraries,
         about 0.6 GB, the photo and the painting. A photo that does not fit is painted in tiles, to the same picture,
@@ -53,6 +61,9 @@ def translate(
     precision
         Of the numbers inside the network. With half as many bits (bf16; fp16 on a GPU) the paintings differ a little:
         by how much is measured on the first ones and said. Where that would not be faster, fp32 it is.
+    steady
+        Damp the flicker of a video: each painted frame is averaged with those before, moved along with what is seen.
+        How much the frames differ from one another, with and without, is said at the end.
     """
     from cyclestyle.footprint import peak_memory
     from cyclestyle.networks.painter import load_painter
@@ -63,11 +74,18 @@ def translate(
     from cyclestyle.translation.folder import Treatment, paint_all
     from cyclestyle.translation.pipes import PIPE, jobs_and_pipes
     from cyclestyle.translation.room import bytes_of, in_words
+    from cyclestyle.video.packages import means_a_video
 
     most = None if max_memory is None else bytes_of(max_memory)
     weights = find_painter(run, back=back)
+    if means_a_video(photos, to):
+        for name, value in (("--format", format), ("--batch", batch)):
+            if value is not None:
+                raise ValueError(f"{name} is for pictures, and {photos} is painted as a video; leave it out")
+        _video(weights, photos, to, strength, keep_colour, steady, most, precision)
+        return
     treatment = Treatment(strength=strength, keep_colour=keep_colour, keep_record=True)
-    with jobs_and_pipes(photos, to, f".{format}") as jobs:
+    with jobs_and_pipes(photos, to, f".{format or 'png'}") as jobs:
         processes = Processes.join()
         exact = load_painter(weights, processes.device)
         possible, why = settled(precision, processes.device)
@@ -93,3 +111,35 @@ def translate(
         processes.part()
         if unread and processes.main:
             raise ValueError(f"{len(unread):,} of {len(jobs):,} photos were passed over: {'; '.join(unread)}")
+
+
+def _video(
+    weights: Path,
+    video: Path,
+    to: Path,
+    strength: float,
+    keep_colour: bool,
+    steady: bool,
+    most: int | None,
+    precision: Precision,
+) -> None:
+    """Paint a video, and say what came of it."""
+    from cyclestyle.networks.painter import load_painter
+    from cyclestyle.networks.precision import settled
+    from cyclestyle.processes import Processes
+    from cyclestyle.video.packages import require_packages
+
+    require_packages()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("a video is painted by one process; leave `accelerate launch` out")
+    from cyclestyle.video.painting import Manner, paint_video, target
+
+    to = target(video, to)
+    processes = Processes.join()
+    possible, why = settled(precision, processes.device)
+    if why:
+        print(why, file=sys.stderr)
+    manner = Manner(strength=strength, keep_colour=keep_colour, steady=steady, max_memory=most)
+    painted = paint_video(load_painter(weights, processes.device).rounded(possible), video, to, manner)
+    processes.part()
+    print(painted)

@@ -1,0 +1,1 @@
+"""A trained generator put to work on videos."""
