@@ -16,6 +16,7 @@ from cyclestyle.networks.painter import Painter
 from cyclestyle.pipeline import ending_orderly, fetched
 from cyclestyle.progress import Progress
 from cyclestyle.translation.folder import Treatment, description
+from cyclestyle.translation.room import TooLargeError, in_words, resident
 from cyclestyle.translation.whole import paint_picture, require_strength
 from cyclestyle.video.flow import Motion, motion
 from cyclestyle.video.packages import CONTAINERS
@@ -28,6 +29,9 @@ PIECE = 32
 """Frames of a piece: what is lost at the most when painting is stopped."""
 AHEAD = 2
 """Frames that are decoded, with their motion, while another one is painted."""
+BESIDE = 600
+"""Bytes of a frame's pixel that reading, comparing and encoding frames take beside painting; measured at 720 and 1080
+rows (scripts/benchmarks/results/video.md)."""
 VERSION = 1
 """Of what is done to frames: pieces that another version has made are made anew."""
 
@@ -121,7 +125,7 @@ def paint_video(painter: Painter, video: Path, to: Path, manner: Manner | None =
         if pieces.videos:
             steadier.go_on(pieces.before, Flicker(**pieces.memory))
         with Progress("painting", clip.frames, unit="frames", done=len(pieces.times), show=show) as progress:
-            _paint(_Work(painter, steadier, manner, progress), clip, container, pieces)
+            _paint(_Work(painter, steadier, manner, progress, pieces.folder), clip, container, pieces)
             if clip.unknown_sounds:
                 progress.say(f"{clip.unknown_sounds} tracks of sound are in a coding that is not known; left out")
         try:
@@ -154,6 +158,12 @@ class _Work:
     steadier: Steadier
     manner: Manner
     progress: Progress
+    aside: Path
+    """Folder for maps of a frame that do not fit into memory."""
+    at_first: int = field(default_factory=resident)
+    """Bytes in memory before the first frame."""
+    said: bool = False
+    """Whether it was told that frames are painted in tiles."""
     times: list[int] = field(default_factory=list)
     """Ticks of the frames of this piece."""
     last: int = 0
@@ -172,7 +182,21 @@ class _Work:
         if self.manner.strength == 0:
             return still.pixels
         picture = Image.fromarray(still.pixels)
-        return np.asarray(paint_picture(self.painter, picture, max_memory=self.manner.max_memory))
+        most, beside = self.manner.max_memory, 0
+        if most is not None:  # what is not there yet, but will be
+            beside = max(0, BESIDE * picture.width * picture.height - max(0, resident() - self.at_first))
+            most -= beside
+        try:
+            painting = paint_picture(self.painter, picture, max_memory=most, aside=self.aside, say=self.say_once)
+        except TooLargeError as error:
+            raise TooLargeError(f"{error}, and {in_words(beside)} in addition for what a video takes") from None
+        return np.asarray(painting)
+
+    def say_once(self, text: str) -> None:
+        """Not for each frame."""
+        if not self.said:
+            self.progress.say(text)
+        self.said = True
 
 
 def _moving(clip: Clip, skip: int, steadier: Steadier) -> Iterator[tuple[Still, Motion | None]]:
