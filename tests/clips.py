@@ -34,6 +34,7 @@ def make_clip(
     *,
     rate: Fraction | int = 25,
     sound: str | None = "aac",
+    sound_rate: int = RATE,
     codec: str = "libx264",
     options: dict[str, str] | None = None,
     ticks: Callable[[int], int] | None = None,
@@ -51,23 +52,23 @@ def make_clip(
         stream.codec_context.time_base = base
         for name, value in context.items():
             setattr(stream.codec_context, name, value)
-        tone = file.add_stream(sound, rate=RATE, layout="mono") if sound else None
+        tone = file.add_stream(sound, rate=sound_rate, layout="mono") if sound else None
         for number in range(frames):
             picture = av.VideoFrame.from_ndarray(frame(number), format="rgb24")
             picture.pts, picture.time_base = ticks(number) if ticks else number, base
             file.mux(stream.encode(picture))
         file.mux(stream.encode())
         if tone is not None:
-            _sing(file, tone, float(ticks(frames) / 1000 if ticks else frames / Fraction(rate)))
+            _sing(file, tone, sound_rate, float(ticks(frames) / 1000 if ticks else frames / Fraction(rate)))
     return path
 
 
-def _sing(file: Any, tone: Any, seconds: float) -> None:
-    wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * RATE)) / RATE)
+def _sing(file: Any, tone: Any, rate: int, seconds: float) -> None:
+    wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * rate)) / rate)
     samples = np.rint(32767 * wave).astype(np.int16)
     for start in range(0, len(samples), 1024):
         frame = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="s16", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = RATE, start, Fraction(1, RATE)
+        frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
         file.mux(tone.encode(frame))
     file.mux(tone.encode())
 

@@ -24,7 +24,8 @@ def begin(to: Path, count: int, facts: dict[str, object] = FACTS) -> Path:
         for number in range(count):
             pieces.next_video().write_bytes(b"video")
             times = [3 * number, 3 * number + 1, 3 * number + 2]
-            pieces.add(times, 1, {"trust": number / 3}, {"photo": np.full((2, 2), number), "steadied": np.ones(3) / 3})
+            before = {"photo": np.full((2, 2), number), "painted": np.zeros(3), "steadied": np.ones(3) / 3}
+            pieces.add(times, 1, {"trust": number / 3}, before)
         raise StoppedError
     return pieces.folder
 
@@ -75,10 +76,15 @@ def test_two_videos_do_not_meet(tmp_path: Path) -> None:
     assert len(found(tmp_path / "a.mp4").videos) == 2
 
 
-@pytest.mark.parametrize("name", ["000001.npz", "000001.json", "facts.json"])
-def test_what_was_damaged_is_made_anew(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["000000.mkv", "000001.mkv", "000001.npz", "000001.json", "facts.json"])
+@pytest.mark.parametrize("how", ["cut", "other", "empty", "list", "flipped"])
+def test_what_was_damaged_is_made_anew(name: str, how: str, tmp_path: Path) -> None:
     folder = begin(tmp_path / "a.mp4", 2)
-    (folder / name).write_bytes(b"\x00\xff damaged")
+    content = (folder / name).read_bytes()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 0x41]) + content[middle + 1 :]
+    damaged = {"cut": content[:-2], "other": b"\x00\xff damaged", "empty": b"", "list": b"[]", "flipped": flipped}[how]
+    (folder / name).write_bytes(damaged)
     pieces = found(tmp_path / "a.mp4")
     assert pieces.videos == pieces.times == []
     assert pieces.before == {}

@@ -58,7 +58,7 @@ def test_light_that_changes_is_trusted_the_less_the_more_it_changes() -> None:
     assert trusts[-1] < 0.05
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 50), (7, 3), (65, 64)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (7, 3), (65, 64), (2, 4000), (3000, 2)])
 def test_any_size(size: tuple[int, int]) -> None:
     scene = np.full((*size, 3), 90, np.uint8)
     along = motion(scene, scene)

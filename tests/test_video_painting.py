@@ -22,7 +22,7 @@ from cyclestyle.cli import main
 from cyclestyle.config import GeneratorSettings
 from cyclestyle.networks.generator import build_generator
 from cyclestyle.networks.layers import initialise
-from cyclestyle.networks.painter import Painter, PainterCard, save_painter
+from cyclestyle.networks.painter import Painter, PainterCard, load_painter, save_painter
 from cyclestyle.video.painting import Manner, paint_video, target
 from cyclestyle.video.reading import comment_of, look_through, stills
 
@@ -49,6 +49,15 @@ def a_painter(stop_after: int = 1 << 30) -> Painter:
     network = Restless()
     network.last = stop_after - 1
     return Painter(network, CARD, "0" * 64)
+
+
+def saved(path: Path) -> Path:
+    """A real painter, untrained."""
+    settings = GeneratorSettings(width=4, blocks=1)
+    network = build_generator(settings)
+    initialise(network, torch.Generator().manual_seed(0))
+    save_painter(network, PainterCard(direction="unknown", generator=settings, side=None, step=None), path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +126,24 @@ def test_what_is_painted_already_stays_unless_it_would_be_another(clip: Path, tm
     assert paint_video(a_painter(), short, to, Manner(strength=0.5, steady=False), show=False).was_there is False
 
 
+def test_a_painting_that_was_cut_short_is_made_anew(tmp_path: Path) -> None:
+    short = make_clip(tmp_path / "short.mp4", lambda number: clouds(96, 128, number), 40, sound=None)
+    to = tmp_path / "to.mp4"
+    paint_video(a_painter(), short, to, show=False)
+    whole = to.read_bytes()
+    to.write_bytes(whole[: len(whole) // 2])
+    assert not paint_video(a_painter(), short, to, show=False).was_there
+    assert to.read_bytes() == whole
+
+
+def test_what_does_not_fit_into_the_memory_that_was_given_is_said(tmp_path: Path) -> None:
+    short = make_clip(tmp_path / "short.mp4", lambda number: quarters(), 4, sound=None)
+    painter = load_painter(saved(tmp_path / "paint.safetensors"), "cpu")
+    with pytest.raises(ValueError, match=r"64 x 48 pixels take .* in addition for what a video takes"):
+        paint_video(painter, short, tmp_path / "to.mp4", Manner(max_memory=1_000_000), show=False)
+    assert not (tmp_path / "to.mp4").exists()
+
+
 def test_strength_zero_is_the_video_itself(tmp_path: Path) -> None:
     short = make_clip(tmp_path / "short.mp4", lambda number: np.roll(quarters(), number, 1), 4, sound=None)
     paint_video(a_painter(stop_after=0), short, tmp_path / "to.mp4", Manner(strength=0), show=False)
@@ -146,12 +173,7 @@ def test_where_a_video_goes(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def painter_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    settings = GeneratorSettings(width=4, blocks=1)
-    network = build_generator(settings)
-    initialise(network, torch.Generator().manual_seed(0))
-    path = tmp_path_factory.mktemp("painter") / "paint.safetensors"
-    save_painter(network, PainterCard(direction="unknown", generator=settings, side=None, step=None), path)
-    return path
+    return saved(tmp_path_factory.mktemp("painter") / "paint.safetensors")
 
 
 def translate(painter: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -99,11 +99,11 @@ def test_pixels_that_are_not_square_keep_their_shape(tmp_path: Path) -> None:
     assert look_through(path).aspect == Fraction(11, 16)
 
 
-@pytest.mark.parametrize("matrix", [1, 5, 9], ids=["709", "601", "2020"])
+@pytest.mark.parametrize("matrix", [1, 5, 7, 9], ids=["709", "601", "240M", "2020"])
 def test_colours_are_read_by_the_matrix_that_the_file_names(matrix: int, tmp_path: Path) -> None:
     from av.video.reformatter import Colorspace
 
-    spaces = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 9: Colorspace.BT2020}
+    spaces = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 7: Colorspace.SMPTE240M, 9: Colorspace.BT2020}
     path = tmp_path / "a.mkv"
     with av.open(path, "w") as file:
         stream = file.add_stream("libx264", rate=25, options={"qp": "0"})
@@ -127,6 +127,84 @@ def test_an_animated_gif_is_a_video_and_what_is_transparent_in_it_white(tmp_path
     found = list(stills(clip))
     assert [round(1000 * float(one.time * clip.time_base)) for one in found] == [0, 100, 400, 450]
     alike([tuple(found[0].pixels[20, column].tolist()) for column in (5, 60)], [RED, (255,) * 3])
+
+
+def test_pixels_whose_shape_only_the_container_tells_keep_it(tmp_path: Path) -> None:
+    path = make_clip(
+        tmp_path / "a.mp4",
+        lambda n: quarters(),
+        2,
+        sound=None,
+        codec="libvpx-vp9",
+        sample_aspect_ratio=Fraction(16, 11),
+    )
+    clip = look_through(path)
+    assert clip.aspect == Fraction(16, 11)
+    assert (clip.squared().width, clip.squared().aspect) == (93, 1)
+    assert next(stills(clip.squared())).pixels.shape == (48, 93, 3)
+
+
+def test_a_stream_without_times_is_taken_at_its_rate(tmp_path: Path) -> None:
+    raw = tmp_path / "a.h264"
+    make_clip(raw, lambda n: np.roll(quarters(), n, 1), 6, sound=None, options={"bf": "0"})
+    clip = look_through(raw)
+    assert clip.frames == 6
+    assert [float(one.time * clip.time_base) for one in stills(clip)] == pytest.approx([n / 25 for n in range(6)])
+
+
+def test_a_clock_that_begins_late_is_not_a_file_cut_short(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mkv", lambda n: quarters(), 5, ticks=lambda n: 3_600_000 + 40 * n, sound=None)
+    clip = look_through(path)
+    assert [round(1000 * float(one.time * clip.time_base)) for one in stills(clip)] == [0, 40, 80, 120, 160]
+
+
+def test_files_put_one_after_the_other_are_one(tmp_path: Path) -> None:
+    """As recorders and `cat` leave transport streams: the clock begins anew in the middle."""
+    one = make_clip(tmp_path / "one.ts", lambda n: quarters(), 25, sound="mp2", options={"bf": "0"})
+    both = tmp_path / "both.ts"
+    both.write_bytes(2 * one.read_bytes())
+    clip = look_through(both)
+    times = [float(still.time * clip.time_base) for still in stills(clip)]
+    assert [time - times[0] for time in times] == pytest.approx([n / 25 for n in range(50)], abs=0.001)
+
+
+def test_further_tracks_are_named_and_last_as_long_as_they_like(tmp_path: Path) -> None:
+    short, long = (
+        make_clip(tmp_path / f"{n}.mkv", lambda _: quarters(), n, sound=None, options={"bf": "0"}) for n in (5, 60)
+    )
+    path = tmp_path / "both.mkv"
+    with av.open(short) as one, av.open(long) as other, av.open(path, "w") as file:
+        streams = [file.add_stream_from_template(given.streams.video[0]) for given in (one, other)]
+        for given, stream in zip((one, other), streams, strict=True):
+            for packet in given.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    file.mux(packet)
+    clip = look_through(path)
+    assert clip.frames == 5
+    assert clip.left_out == "further tracks of pictures (1)"
+
+
+def test_a_title_in_other_letters_than_utf_8(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.avi", lambda n: quarters(), 3, sound=None, codec="mpeg4")
+    with av.open(path) as given, av.open(tmp_path / "b.avi", "w") as file:
+        file.metadata["title"] = "Gr??e aus"
+        stream = file.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                file.mux(packet)
+    content = (tmp_path / "b.avi").read_bytes()
+    assert b"Gr??e" in content
+    path.write_bytes(content.replace(b"Gr??e", "Grüße".encode("latin-1")))
+    assert len(list(stills(look_through(path)))) == 3
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "file:a.mp4", "concat:a.mp4", "%03d.mp4", "-a b'c.mp4"])
+def test_names_that_mean_something_else_to_ffmpeg(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_clip(tmp_path / "a.mp4", lambda n: quarters(), 3, sound=None).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert len(list(stills(look_through(Path(name))))) == 3
 
 
 def test_high_dynamic_range_is_recognised(tmp_path: Path) -> None:

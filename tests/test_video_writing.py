@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from clips import frames_of, make_clip, sound_of, times_of
 from test_video_flow import clouds
+from test_video_painting import a_painter
 from test_video_reading import quarters
 
+from cyclestyle.video.painting import paint_video
 from cyclestyle.video.reading import Clip, comment_of, look_through, stills
-from cyclestyle.video.writing import container_of, even, join, write_piece
+from cyclestyle.video.writing import container_of, even, join, require_size, write_piece
 
 
 def rewritten(source: Path, to: Path, frames: list[np.ndarray] | None = None, piece: int = 4) -> Clip:
@@ -168,6 +170,70 @@ def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
         for name in "ab":
             rewritten(source, tmp_path / f"{name}{suffix}")
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("rate", [11_127, 22_255, 192_000])
+def test_sound_of_a_rate_that_aac_does_not_have(rate: int, tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "a.mkv", lambda n: quarters(), 25, sound="pcm_s16le", sound_rate=rate)
+    rewritten(source, tmp_path / "to.mp4")
+    with av.open(tmp_path / "to.mp4") as file:
+        assert (
+            file.streams.audio[0].codec_context.sample_rate == {11_127: 12_000, 22_255: 24_000, 192_000: 96_000}[rate]
+        )
+        assert file.streams.audio[0].duration * file.streams.audio[0].time_base == pytest.approx(1, abs=0.1)
+
+
+def test_sound_that_the_container_cannot_hold_is_encoded_anew(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "a.flv", lambda n: quarters(), 25, sound="adpcm_swf", sound_rate=22_050, codec="flv")
+    rewritten(source, tmp_path / "to.mkv")
+    assert sound_of(tmp_path / "to.mkv")[0] == "aac"
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".mkv"])
+def test_programmes_whose_sound_differs_and_whose_clock_begins_anew(suffix: str, tmp_path: Path) -> None:
+    parts = [
+        make_clip(tmp_path / f"{rate}.ts", lambda n: quarters(), 25, sound="mp2", sound_rate=rate, options={"bf": "0"})
+        for rate in (48_000, 44_100)
+    ]
+    source = tmp_path / "both.ts"
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    rewritten(source, tmp_path / f"to{suffix}")
+    with av.open(tmp_path / f"to{suffix}") as file:
+        assert file.duration / 1e6 == pytest.approx(2, abs=0.15)
+    assert len(frames_of(tmp_path / f"to{suffix}")) == 50
+
+
+def test_what_webm_cannot_tell_of_its_pixels_is_made_square(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "s.mp4", lambda n: quarters(), 3, sound=None, sample_aspect_ratio=Fraction(16, 11))
+    paint_video(a_painter(), source, tmp_path / "to.webm", show=False)
+    assert frames_of(tmp_path / "to.webm")[0].shape == (48, 94, 3)
+
+
+def test_frames_that_no_encoder_takes_are_refused_before_any_is_painted(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "s.mkv", lambda n: np.zeros((2, 17_000, 3), np.uint8), 2, codec="ffv1", sound=None)
+    clip = look_through(source)
+    with pytest.raises(ValueError, match=r"17000 x 2 pixels, and mp4 takes sides up to 16,384; give .*\.webm"):
+        require_size(clip, "mp4")
+    require_size(clip, "webm")
+
+
+def test_language_and_the_own_comment_go_along(tmp_path: Path) -> None:
+    one = make_clip(tmp_path / "one.mkv", lambda n: quarters(), 10, options={"bf": "0"})
+    source = tmp_path / "two.mkv"
+    with av.open(one) as given, av.open(source, "w") as file:
+        file.metadata["comment"] = "from the balcony"
+        for stream in given.streams:
+            file.add_stream_from_template(stream)
+        file.streams.audio[0].metadata["language"] = "deu"
+        for packet in given.demux():
+            if packet.dts is not None:
+                packet.stream = file.streams[packet.stream.index]
+                file.mux(packet)
+    rewritten(source, tmp_path / "to.mkv")
+    with av.open(tmp_path / "to.mkv") as file:
+        assert file.streams.audio[0].metadata["language"] == "deu"
+        assert "from the balcony" in file.metadata.values()
+    assert comment_of(tmp_path / "to.mkv") == "made by a test"
 
 
 @pytest.mark.parametrize("name", ["a.avi", "a", "a.png"])

@@ -74,7 +74,7 @@ def _flow(start: NDArray[np.uint8], end: NDArray[np.uint8]) -> NDArray[np.float3
     height, width = start.shape
     larger = max(1.0, LEAST_SIDE / min(height, width))
     if larger > 1:
-        size = (max(LEAST_SIDE, round(width * larger)), max(LEAST_SIDE, round(height * larger)))
+        size = tuple(max(LEAST_SIDE, min(round(side * larger), max(side, 4096))) for side in (width, height))
         start, end = (
             np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR), np.uint8) for grey in (start, end)
         )

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cyclestyle.files import writing_to
+from cyclestyle.files import sync, writing_to
 from cyclestyle.networks.painter import Painter
 from cyclestyle.pipeline import ending_orderly, fetched
 from cyclestyle.progress import Progress
@@ -23,7 +23,7 @@ from cyclestyle.video.packages import CONTAINERS
 from cyclestyle.video.pieces import Pieces, pieces_of
 from cyclestyle.video.reading import HDR, Clip, Still, comment_of, look_through, stills
 from cyclestyle.video.steadying import KEPT, Flicker, Steadier
-from cyclestyle.video.writing import codec_for, container_of, join, write_piece
+from cyclestyle.video.writing import codec_for, container_of, join, require_size, write_piece
 
 PIECE = 32
 """Frames of a piece: what is lost at the most when painting is stopped."""
@@ -115,7 +115,9 @@ def paint_video(painter: Painter, video: Path, to: Path, manner: Manner | None =
             f"standard.mp4`"
         )
     told = description(painter, video, str(manner))
-    if to.exists() and comment_of(to) == told:
+    clip = clip.squared() if container == "webm" else clip  # PyAV 18 cannot write there what is not square
+    require_size(clip, container)
+    if _is_there(to, told):
         return Painted(to, clip.frames, {}, manner.steady, was_there=True)
     facts = {"version": VERSION, "told": told, "codec": codec_for(container), "device": _device(painter)}
     facts |= {"torch": torch.__version__, "av": av.__version__, "cv2": cv2.__version__}
@@ -126,15 +128,20 @@ def paint_video(painter: Painter, video: Path, to: Path, manner: Manner | None =
             steadier.go_on(pieces.before, Flicker(**pieces.memory))
         with Progress("painting", clip.frames, unit="frames", done=len(pieces.times), show=show) as progress:
             _paint(_Work(painter, steadier, manner, progress, pieces.folder), clip, container, pieces)
-            if clip.unknown_sounds:
-                progress.say(f"{clip.unknown_sounds} tracks of sound are in a coding that is not known; left out")
+            if clip.left_out:
+                progress.say(f"left out, and not in {to.name}: {clip.left_out}")
+        whole = pieces.folder / f"whole{to.suffix}"  # there, since a kill could leave half of it
         try:
-            join(pieces.videos, pieces.times, pieces.last, to, clip, container, told)
+            join(pieces.videos, pieces.times, pieces.last, whole, clip, container, told)
         except av.error.FFmpegError as error:
+            if isinstance(error, OSError):  # the disk
+                raise
             raise ValueError(
                 f"all frames are painted, but {to} cannot be written: {error.strerror}; type the same again with "
                 "another kind of file after --to, .mkv takes most"
             ) from None
+        whole.replace(to)
+        sync(to.parent)
     return Painted(to, len(pieces.times), steadier.flicker.levels(), manner.steady)
 
 
@@ -205,6 +212,14 @@ def _moving(clip: Clip, skip: int, steadier: Steadier) -> Iterator[tuple[Still, 
     for still in stills(clip, skip):
         yield still, None if before is None else motion(before, still.pixels)
         before = still.pixels
+
+
+def _is_there(to: Path, told: str) -> bool:
+    """Whether a video is whole, and made in that way."""
+    try:
+        return to.exists() and comment_of(to) == told and look_through(to).frames > 0
+    except ValueError:
+        return False
 
 
 def _device(painter: Painter) -> str:

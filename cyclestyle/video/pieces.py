@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
-from cyclestyle.files import held, write_text, written_aside
+from cyclestyle.files import held, sha256, write_text, written_aside
 
 FACTS = "facts.json"
+REMEMBERED = ("photo", "painted", "steadied")
+"""What is kept of the last frame."""
 
 
 @dataclass
@@ -44,7 +47,7 @@ class Pieces:
         video = self.next_video()
         with written_aside(video.with_suffix(".npz")) as aside:
             np.savez(aside, **before)  # type: ignore[arg-type] - names that are not NumPy's own
-        record = {"times": times, "last": last, "memory": memory}
+        record = {"times": times, "last": last, "memory": memory, "sha256": sha256(video)}
         write_text(video.with_suffix(".json"), json.dumps(record))
         if self.videos:
             self.videos[-1].with_suffix(".npz").unlink(missing_ok=True)
@@ -59,11 +62,14 @@ class Pieces:
         """Those that are there. Without what the next frame is compared with, they are forgotten."""
         try:
             while (video := self.next_video()).with_suffix(".json").exists() and video.exists():
-                self._count(video, json.loads(video.with_suffix(".json").read_text(encoding="utf-8")))
+                record = json.loads(video.with_suffix(".json").read_text(encoding="utf-8"))
+                if record["sha256"] != sha256(video):
+                    raise ValueError("another video than was written")
+                self._count(video, record)
             if self.videos:
                 with np.load(self.videos[-1].with_suffix(".npz"), allow_pickle=False) as kept:
-                    self.before = dict(kept)
-        except (OSError, ValueError, KeyError, EOFError):  # damaged by somebody: begun anew
+                    self.before = {name: kept[name] for name in REMEMBERED}
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):  # damaged by somebody: begun anew
             self.videos, self.times, self.last, self.memory, self.before = [], [], 0, {}, {}
 
 
@@ -91,7 +97,7 @@ def pieces_of(beside: Path, facts: dict[str, Any]) -> Iterator[Pieces]:
                     path.unlink()
             write_text(folder / FACTS, told)
         yield pieces
-    shutil.rmtree(folder, ignore_errors=True)  # the video is there
+        shutil.rmtree(folder, ignore_errors=True)  # the video is there; nobody else may have begun one meanwhile
 
 
 def _read(path: Path) -> str | None:

@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from av.video.reformatter import ColorRange, Colorspace
 from cyclestyle.files import written_aside
 from cyclestyle.video.flow import Pixels
 from cyclestyle.video.packages import CONTAINERS
-from cyclestyle.video.reading import EXACTLY, Clip
+from cyclestyle.video.reading import EXACTLY, Clip, opened
+from cyclestyle.video.sound import sound
 
 H264, VP9 = "libx264", "libvpx-vp9"
 ENCODERS = {"webm": VP9}
@@ -26,19 +27,10 @@ OPTIONS = {
 }
 SAME_AGAIN = {"fflags": "+bitexact"}
 """Without it Matroska gives each file a random number."""
+LARGEST = {H264: 16_384, VP9: 65_536}
+"""Pixels of a side that encoders take."""
 THREADS = 4
 """Of the encoder: what it writes depends on their number, and must not on the machine's."""
-PLAYED = {
-    "mp4": {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"},
-    "mov": {"aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s16be", "pcm_s24le"},
-    "webm": {"opus", "vorbis"},
-}
-"""Sound that is taken over as it is: what players play in that container. Matroska takes all."""
-LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-"""By the number of channels, as encoders know them; files say 5.1(side), or only how many there are."""
-SOUND = {"webm": "libopus"}
-"""What other sound becomes; AAC where nothing is named."""
-BITS = 192_000
 OWN = {"encoder", "comment", "major_brand", "minor_version", "compatible_brands", "duration"}
 """What a container says of itself, not of what is in it."""
 
@@ -59,6 +51,17 @@ def codec_for(container: str) -> str:
     return ENCODERS.get(container, H264)
 
 
+def require_size(clip: Clip, container: str) -> None:
+    """Raises ValueError for frames that are too large to be encoded."""
+    most = LARGEST[codec_for(container)]
+    if max(clip.width, clip.height) > most:
+        other = "; give a name that ends with .webm after --to" if max(clip.width, clip.height) <= LARGEST[VP9] else ""
+        raise ValueError(
+            f"{clip.path} has frames of {clip.width} x {clip.height} pixels, and {container} takes sides up "
+            f"to {most:,}{other}"
+        )
+
+
 def even(pixels: Pixels) -> Pixels:
     """With its last row and column twice where their numbers are odd, which H.264 with shared colours cannot be."""
     height, width = pixels.shape[:2]
@@ -68,7 +71,7 @@ def even(pixels: Pixels) -> Pixels:
 def write_piece(frames: Iterable[Pixels], to: Path, clip: Clip, container: str) -> None:
     """Some frames as a video of their own, at a steady rate: their times are given to them when pieces are joined."""
     codec = codec_for(container)
-    with written_aside(to) as aside, av.open(aside, "w", format="matroska", options=dict(SAME_AGAIN)) as file:
+    with written_aside(to) as aside, av.open(f"file:{aside}", "w", format="matroska", options=dict(SAME_AGAIN)) as file:
         stream: Any = file.add_stream(codec, rate=clip.rate, options=OPTIONS[codec])
         stream.height, stream.width = clip.height + clip.height % 2, clip.width + clip.width % 2
         stream.pix_fmt = "yuv420p"
@@ -109,16 +112,18 @@ def join(
     """
     options = SAME_AGAIN | ({"movflags": "faststart"} if container in {"mp4", "mov"} else {})
     with written_aside(to) as aside, ExitStack() as stack:
-        file = stack.enter_context(av.open(aside, "w", format=container, options=options))
+        file = stack.enter_context(av.open(f"file:{aside}", "w", format=container, options=options))
         file.metadata.update({name: text for name, text in clip.about.items() if name.lower() not in OWN})
+        if said := next((text for name, text in clip.about.items() if name.lower() == "comment"), None):
+            file.metadata.setdefault("description", said)
         file.metadata["comment"] = comment
-        first = stack.enter_context(av.open(pieces[0]))
+        first = stack.enter_context(opened(pieces[0]))
         pictures = file.add_stream_from_template(first.streams.video[0])
         pictures.time_base = clip.time_base
         tracks = [_pictures(pieces, times, last, pictures, clip)]
         for number in clip.sounds:
-            source = stack.enter_context(av.open(clip.path))
-            tracks.append(_sound(source, source.streams.audio[number], file, container, clip.start))
+            source = stack.enter_context(opened(clip.path))
+            tracks.append(sound(source, source.streams.audio[number], file, container, clip))
         for _, packet in heapq.merge(*tracks, key=lambda one: one[0]):
             file.mux_one(packet)
 
@@ -129,7 +134,7 @@ def _pictures(
     """Packets with their seconds."""
     number = 0
     for piece in pieces:
-        with av.open(piece) as file:
+        with opened(piece) as file:
             for packet in file.demux(video=0):
                 if not packet.size:
                     continue
@@ -139,41 +144,3 @@ def _pictures(
                 number += 1
                 yield packet.pts * clip.time_base, packet
     assert number == len(times)
-
-
-def _sound(
-    source: Any, stream: Any, file: Any, container: str, start: Fraction
-) -> Iterator[tuple[Fraction, av.Packet]]:
-    """Packets with their seconds: as they are where they are played in the container, else encoded anew."""
-    played = PLAYED.get(container)
-    if played is None or stream.codec_context.codec.canonical_name in played:
-        return _taken_over(source, stream, file.add_stream_from_template(stream), start)
-    codec = SOUND.get(container, "aac")
-    rate = 48_000 if codec == "libopus" else stream.codec_context.sample_rate
-    new = file.add_stream(codec, rate=rate, layout=LAYOUTS.get(stream.codec_context.channels, "stereo"))
-    new.bit_rate = BITS
-    return _encoded_anew(source, stream, new, start)
-
-
-def _taken_over(source: Any, stream: Any, new: Any, start: Fraction) -> Iterator[tuple[Fraction, av.Packet]]:
-    for packet in source.demux(stream):
-        if packet.dts is None or packet.pts is None:
-            continue
-        shift = round(start / packet.time_base)
-        packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, new
-        yield packet.dts * packet.time_base, packet
-
-
-def _heard(source: Any, stream: Any) -> Iterator[Any]:
-    """Sound, without what cannot be decoded: players pass over it as well, and the frames are painted already."""
-    for packet in source.demux(stream):
-        with suppress(av.error.FFmpegError):
-            yield from packet.decode()
-
-
-def _encoded_anew(source: Any, stream: Any, new: Any, start: Fraction) -> Iterator[tuple[Fraction, av.Packet]]:
-    for frame in _heard(source, stream):
-        if frame.pts is not None:
-            frame.pts -= round(start / frame.time_base)
-        yield from ((packet.dts * packet.time_base, packet) for packet in new.encode(frame))
-    yield from ((packet.dts * packet.time_base, packet) for packet in new.encode(None))
