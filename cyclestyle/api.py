@@ -18,8 +18,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from cyclestyle.data.photo import read_photo
 from cyclestyle.exporting.portable import PortablePainter, load_portable
-from cyclestyle.images import Images, Picture, load, to_images, to_pictures, to_rgb
+from cyclestyle.files import reason
+from cyclestyle.images import Images, Picture, to_images, to_pictures, to_rgb
 from cyclestyle.networks.painter import Painter
 from cyclestyle.networks.painter import load_painter as load_weights
 from cyclestyle.runs import find_painter
@@ -89,15 +91,18 @@ class ReadyPainter:
 
         Args:
             given: a Pillow picture, (h, w, 3) bytes, a tensor (n, 3, h, w) in [-1, 1], or the name of a file, of which
-                a Pillow picture is made; or a list of these. Pillow pictures are turned upright, and become RGB.
+                a Pillow picture is made; or a list of these. Pillow pictures are turned upright, and become RGB; a
+                profile of colours is kept, or applied, the rest of the camera's record (EXIF) is not.
             strength: 0 gives the picture itself, 1 the painting, up to 1.5 more than it.
             keep_colour: take the painting's brightness alone, and the picture's colours.
-            max_memory: of the whole process, in bytes or as `2GB`; pictures that do not fit are painted in bands.
+            max_memory: of the whole process, in bytes or as `2GB`; pictures that do not fit are painted in tiles.
 
         Raises:
             ValueError: no picture of these kinds, or what is asked for is not possible; with the reason.
             FileNotFoundError: no such file.
         """
+        if isinstance(strength, str):
+            raise ValueError(f"a strength is a number; give {strength} without quotes")
         require_strength(strength)
         if isinstance(given, (list, tuple)):
             return [self(one, strength=strength, keep_colour=keep_colour, max_memory=max_memory) for one in given]
@@ -107,19 +112,20 @@ class ReadyPainter:
             return self._tensor(given, strength, keep_colour)
         if isinstance(given, np.ndarray):
             require_pixels(given)
-            picture = Image.fromarray(given)
+            picture, profile = Image.fromarray(given), None
         elif isinstance(given, Image.Image):
-            picture = to_rgb(ImageOps.exif_transpose(given))
+            picture, profile = _upright(given)
         elif isinstance(given, (str, os.PathLike)):
-            picture = load(Path(given))
+            photo = read_photo(Path(given), alpha=False)
+            picture, profile = photo.picture, photo.profile
         else:
             raise ValueError(
                 f"a {type(given).__name__} cannot be painted; give a Pillow picture, the name of a file, an array "
                 "(h, w, 3) of uint8, a tensor (n, 3, h, w) in [-1, 1], or a list of these"
             )
         painting = self._picture(picture, strength, keep_colour, max_memory)
-        if isinstance(given, Image.Image) and given.mode == "RGB" and "icc_profile" in given.info:
-            painting.info["icc_profile"] = given.info["icc_profile"]  # its colours are still meant that way
+        if profile is not None:
+            painting.info["icc_profile"] = profile  # its colours are still meant that way
         return np.array(painting) if isinstance(given, np.ndarray) else painting
 
     def _picture(self, picture: Picture, strength: float, keep_colour: bool, max_memory: int | str | None) -> Picture:
@@ -157,11 +163,31 @@ def load_painter(path: PathLike, *, back: bool = False, device: torch.device | s
     weights = find_painter(Path(path), back=back)
     if weights.suffix.lower() != ".onnx":
         return ReadyPainter(load_weights(weights, device_for(device)))
-    if device is not None and torch.device(device).type != "cpu":
+    if device is not None and _named(device).type != "cpu":
         raise ValueError(
             f"{weights} is painted with on the CPU; give the run folder or its paint.safetensors for {device}"
         )
     return ReadyPainter(load_portable(weights))
+
+
+def _upright(given: Image.Image) -> tuple[Picture, bytes | None]:
+    """A Pillow picture in RGB, and the profile in which its colours are meant, if that is one of RGB."""
+    if not all(given.size):
+        raise ValueError(f"a picture of {given.width} x {given.height} pixels cannot be painted; give one with pixels")
+    try:
+        given.load()
+        picture = to_rgb(ImageOps.exif_transpose(given))
+    except OSError as error:
+        raise ValueError(f"the picture cannot be read whole ({reason(error)}); give another one") from None
+    return picture, given.info.get("icc_profile") if given.mode in {"RGB", "RGBA", "P"} else None
+
+
+def _named(device: torch.device | str) -> torch.device:
+    """Raises ValueError for a name that no device has."""
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"there is no device {str(device)!r} here ({str(error).splitlines()[0]}); give cpu") from None
 
 
 def device_for(wanted: torch.device | str | None) -> torch.device:
@@ -170,8 +196,8 @@ def device_for(wanted: torch.device | str | None) -> torch.device:
         return torch.device(
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         )
+    device = _named(wanted)
     try:
-        device = torch.device(wanted)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         said = str(error).splitlines()[0]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Draw
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageCms
 
 import cyclestyle
 from cyclestyle.api import ReadyPainter, load_painter
@@ -163,6 +163,32 @@ def test_the_meaning_of_colours_stays_with_the_picture(run: Path, tmp_path: Path
     assert painting.info["icc_profile"] == b"a profile"
 
 
+def test_a_profile_is_kept_or_applied_however_the_picture_comes(run: Path, tmp_path: Path, photo: Path) -> None:
+    painter = load_painter(run, device="cpu")
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = load(photo).resize((32, 24))
+    for mode in ("RGB", "RGBA", "P"):
+        path = tmp_path / f"{mode}.png"
+        picture.convert(mode).save(path, icc_profile=profile)
+        assert painter(path).info["icc_profile"] == profile
+        assert painter(Image.open(path)).info["icc_profile"] == profile
+    picture.convert("L").save(tmp_path / "grey.png")
+    assert "icc_profile" not in painter(tmp_path / "grey.png").info
+
+
+def test_pillow_pictures_that_are_broken_or_empty_are_refused(run: Path, tmp_path: Path, photo: Path) -> None:
+    painter = load_painter(run, device="cpu")
+    load(photo).resize((300, 200)).save(tmp_path / "whole.jpg")
+    content = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "half.jpg").write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(ValueError, match="cannot be read whole"):
+        painter(Image.open(tmp_path / "half.jpg"))
+    with pytest.raises(ValueError, match="0 x 5 pixels cannot be painted"):
+        painter(Image.new("RGB", (0, 5)))
+    with pytest.raises(ValueError, match="without quotes"):
+        painter(photo, strength="1")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -197,6 +223,8 @@ def test_what_is_not_possible_is_refused_in_a_sentence(run: Path, exported: Path
         painter(torch.zeros(1, 3, 8, 8), max_memory="2GB")
     with pytest.raises(ValueError, match="ONNX painter paints pictures at once"):
         load_painter(exported)(photo, max_memory="2GB")
+    with pytest.raises(ValueError, match="there is no device 'gpu' here"):
+        load_painter(exported, device="gpu")
     with pytest.raises(ValueError, match="is painted with on the CPU"):
         load_painter(exported, device="cuda")
     with pytest.raises(ValueError, match="nothing to choose"):

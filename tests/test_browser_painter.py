@@ -346,6 +346,71 @@ def test_a_painting_can_be_stopped_and_begun_again(page: Page, tmp_path: Path) -
     assert page.evaluate("document.getElementById('go').hidden")
 
 
+def while_painting(page: Page, action: str) -> None:
+    """Have something done the next time that painting begins, at once: it may take a few hundredths of a second."""
+    page.evaluate(f"""(() => {{
+        const status = document.getElementById('status');
+        const looking = new MutationObserver(() => {{
+            if (!status.textContent.startsWith('Painting')) return;
+            looking.disconnect();
+            setTimeout(() => {action});
+        }});
+        looking.observe(status, {{ childList: true, characterData: true, subtree: true }});
+    }})()""")
+
+
+def chosen(content: bytes, name: str) -> str:
+    """To choose a file, from within the page."""
+    return f"""(() => {{
+        const bytes = Uint8Array.from(atob('{base64.b64encode(content).decode()}'), one => one.charCodeAt(0));
+        const files = new DataTransfer();
+        files.items.add(new File([bytes], '{name}'));
+        const input = document.getElementById('file');
+        input.files = files.files;
+        input.dispatchEvent(new Event('change'));
+    }})()"""
+
+
+STOPPED = "document.getElementById('go').click()"
+
+
+def test_a_page_paints_on_without_the_server_though_its_worker_has_to_start_again(
+    browser: Browser, site: Site, tmp_path: Path
+) -> None:
+    page = browser.page()
+    with running(Server(site, 0)) as at:
+        start(page, at)
+    page.offline()
+    small = io.BytesIO()
+    scene((60, 40), seed=8).save(small, "PNG")
+    # the other painting is given up, and its worker with it
+    while_painting(page, chosen(small.getvalue(), "small.png"))
+    scene((600, 400)).save(tmp_path / "first.png")
+    page.choose_files("#file", tmp_path / "first.png")
+    page.wait_for(f"({js.status}).startsWith('Painted at 60') || ({js.trouble})")
+    assert page.evaluate(js.trouble) == ""
+    assert page.errors == []
+
+
+@pytest.mark.parametrize("meanwhile", ["stopped", "broken", "smaller"])
+def test_the_first_painting_is_shown_whatever_happens_meanwhile(
+    meanwhile: str, browser: Browser, address: str, tmp_path: Path
+) -> None:
+    page = browser.page()
+    start(page, address)
+    actions = {"stopped": STOPPED, "broken": chosen(b"", "empty.png"), "smaller": js.value("size", 256)}
+    while_painting(page, actions[meanwhile])
+    scene((600, 400)).save(tmp_path / "first.png")
+    page.choose_files("#file", tmp_path / "first.png")
+    if meanwhile == "stopped":
+        page.wait_for(f"({js.status}) === 'Stopped.'")
+        page.click("#go")
+    page.wait_for(js.painted)
+    page.wait_for("Number(document.getElementById('split').value) < 90")
+    assert ("is empty" in page.evaluate(js.trouble)) is (meanwhile == "broken")
+    assert page.errors == []
+
+
 def test_a_picture_can_be_pasted(page: Page, tmp_path: Path) -> None:
     picture = scene((30, 20), seed=5)
     content = io.BytesIO()
@@ -483,10 +548,8 @@ def test_a_bundle_paints_below_any_path_and_opens_again_without_network(
         page.wait_for("document.body.dataset.kept === 'yes'")
     # The host is gone: nothing but what was kept can be had.
     start(page, f"{at}of/mine/")
-    scene((1400, 1400)).save(tmp_path / "large.png")
-    page.choose_files("#file", tmp_path / "large.png")
-    page.wait_for(f"({js.status}).startsWith('Painting')")
-    page.click("#go")  # a worker is ended, and another begins
+    while_painting(page, STOPPED)  # a worker is ended, and another begins
+    page.choose_files("#file", tmp_path / "photo.png")
     page.wait_for(f"({js.status}) === 'Stopped.'")
     give(page, tmp_path / "photo.png")
     assert apart(canvas(page, "after"), paint(picture)) < NEAR

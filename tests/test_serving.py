@@ -247,6 +247,24 @@ def test_a_bundle_takes_no_place_of_other_files(site: Site, tmp_path: Path) -> N
         write_bundle(site, tmp_path / "thesis.tex")
 
 
+@pytest.mark.parametrize("name", ["index.html", "painter.onnx"])
+def test_a_bundle_takes_no_place_of_somebody_s_page(name: str, site: Site, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ValueError, match=rf"holds other files \({name}\)"):
+        write_bundle(site, tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_scripts_of_the_worker_may_be_kept_under_a_name_of_their_content(server: Server) -> None:
+    """Or it could not be started again once the server has ended."""
+    kept = {"runtime/plain.js?1": True, "worker.js?1": True, "worker.js": False, "page.css?1": False}
+    for path, may_be in kept.items():
+        answer, _ = ask(server, f"/{path}")
+        assert ("immutable" in answer.headers["Cache-Control"]) is may_be
+    answer, _ = ask(server, "/nothing.js?1")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
 def test_a_run_is_exported_first_either_way(run: Path, painter: Path) -> None:
     with exported(painter) as path:
         assert path == painter

@@ -209,5 +209,12 @@ def test_a_container_s_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert free_memory(CPU) > 3_000_000
     limit.write_text("3000000\n")
     assert free_memory(CPU) == 2_000_000
+    # what is in memory only because it was read from files can be had
+    stat = tmp_path / "memory.stat"
+    stat.write_text("anon 400000\ninactive_file 250000\nactive_file 50000\nfile 300000\n")
+    assert free_memory(CPU) == 2_300_000
+    stat.write_text("inactive_file 1\nactive_file 1\ntotal_inactive_file 7\ntotal_active_file 8\n")
+    assert free_memory(CPU) == 2_000_015
+    stat.unlink()
     limit.write_text("1000\n")
     assert free_memory(CPU) == 0

@@ -3,10 +3,13 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from pydantic import Field, PositiveInt
+
+if TYPE_CHECKING:
+    from cyclestyle.translation.folder import Treatment
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -78,13 +81,11 @@ def translate(
 
     most = None if max_memory is None else bytes_of(max_memory)
     weights = find_painter(run, back=back)
-    if means_a_video(photos, to):
-        for name, value in (("--format", format), ("--batch", batch)):
-            if value is not None:
-                raise ValueError(f"{name} is for pictures, and {photos} is painted as a video; leave it out")
-        _video(weights, photos, to, strength, keep_colour, steady, most, precision)
-        return
     treatment = Treatment(strength=strength, keep_colour=keep_colour, keep_record=True)
+    if means_a_video(photos, to):
+        _video(weights, photos, to, treatment, steady, most, precision, {"--format": format, "--batch": batch})
+        return
+    _name_what_is_passed_over(photos)
     with jobs_and_pipes(photos, to, f".{format or 'png'}") as jobs:
         processes = Processes.join()
         exact = load_painter(weights, processes.device)
@@ -113,15 +114,29 @@ def translate(
             raise ValueError(f"{len(unread):,} of {len(jobs):,} photos were passed over: {'; '.join(unread)}")
 
 
+def _name_what_is_passed_over(folder: Path) -> None:
+    """What lies in a folder and is not painted with it, though somebody may think so."""
+    if not folder.is_dir():
+        return
+    from cyclestyle.data.formats import passed_over
+    from cyclestyle.video.packages import VIDEOS
+
+    found = [path.relative_to(folder).as_posix() for path in passed_over(folder, VIDEOS)]
+    if found and not int(os.environ.get("RANK", "0")):
+        more = f" and {len(found) - 3:,} more" if found[3:] else ""
+        names = ", ".join(found[:3])
+        print(f"passed over: {names}{more}; of a folder, GIFs, videos and the like are left out", file=sys.stderr)
+
+
 def _video(
     weights: Path,
     video: Path,
     to: Path,
-    strength: float,
-    keep_colour: bool,
+    treatment: "Treatment",
     steady: bool,
     most: int | None,
     precision: Precision,
+    for_pictures: dict[str, object],
 ) -> None:
     """Paint a video, and say what came of it."""
     from cyclestyle.networks.painter import load_painter
@@ -129,6 +144,9 @@ def _video(
     from cyclestyle.processes import Processes
     from cyclestyle.video.packages import require_packages
 
+    for name, value in for_pictures.items():
+        if value is not None:
+            raise ValueError(f"{name} is for pictures, and {video} is painted as a video; leave it out")
     require_packages()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("a video is painted by one process; leave `accelerate launch` out")
@@ -139,7 +157,7 @@ def _video(
     possible, why = settled(precision, processes.device)
     if why:
         print(why, file=sys.stderr)
-    manner = Manner(strength=strength, keep_colour=keep_colour, steady=steady, max_memory=most)
+    manner = Manner(treatment.strength, treatment.keep_colour, steady, most)
     painted = paint_video(load_painter(weights, processes.device).rounded(possible), video, to, manner)
     processes.part()
     print(painted)

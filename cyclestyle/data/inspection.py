@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from PIL import Image
 
+from cyclestyle.data.formats import MEANT, READ
 from cyclestyle.images import LARGEST, SUFFIXES, Picture, header, load, walk
 
 Item = TypeVar("Item")
@@ -30,41 +31,6 @@ class Unusable(NamedTuple):
     reason: str
     """One short clause without the path."""
 
-
-READ = {
-    "JPEG": (".jpg", ".jpeg"),
-    "PNG": (".png",),
-    "WebP": (".webp",),
-    "BMP": (".bmp",),
-    "TIFF": (".tif", ".tiff"),
-}
-"""The formats that are read, with their endings; the first is the one to rename to."""
-
-NOT_READ = {
-    "GIF": (".gif",),
-    "HEIC": (".heic", ".heif", ".hif"),
-    "AVIF": (".avif", ".avifs"),
-    "SVG drawing": (".svg", ".svgz"),
-    "JPEG XL": (".jxl",),
-    "JPEG XR": (".jxr",),
-    "JPEG 2000": (".jp2", ".j2k", ".jpx", ".jpf"),
-    "Photoshop file": (".psd", ".psb"),
-    "Netpbm picture": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
-    "OpenEXR picture": (".exr",),
-    "Radiance picture": (".hdr",),
-    "GIMP file": (".xcf",),
-    "Windows icon": (".ico",),
-    "TGA": (".tga",),
-    "PCX": (".pcx",),
-    "QOI": (".qoi",),
-    "camera raw file": (
-        *(".raw", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".dng", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf"),
-        *(".pef", ".srw", ".x3f", ".erf", ".kdc", ".mrw"),
-    ),
-    "": (".jfif", ".jpe", ".jif", ".mpo", ".dib", ".apng"),  # only the ending is strange: the content tells what it is
-}
-"""What is a picture to people and is not read, with its endings."""
-_MEANT = {ending: kind for kind, endings in NOT_READ.items() for ending in endings}
 
 FIRST_BYTES = 512
 MANY_PIXELS = 25_000_000
@@ -106,7 +72,7 @@ def sort_out(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _named_like_a_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES or path.suffix.lower() in _MEANT
+    return path.suffix.lower() in SUFFIXES or path.suffix.lower() in MEANT
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -158,7 +124,7 @@ def _misnamed(path: Path) -> str | None:
     with path.open("rb") as file:
         first = file.read(FIRST_BYTES)
     kind, ending = _kind(first), path.suffix.lower()
-    meant = _MEANT.get(ending)
+    meant = MEANT.get(ending)
     if kind is None:
         stranger = _stranger(first)
         if meant and not stranger:

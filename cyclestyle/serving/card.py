@@ -83,7 +83,9 @@ def about(card: ExportCard, size: int) -> list[tuple[str, str]]:
         "Trained on": _trained_on(card.data),
         "Licence": card.licence,
         "Network": f"{card.generator.kind} of width {card.generator.width}, {size / 1e6:.1f} MB in {card.precision}",
-        "Preview": "Its paintings differ visibly from those of the painter it was made of." if card.preview else "",
+        "Preview": "Weights are rounded to 8 bits: paintings are not quite those of the painter it was made of."
+        if card.preview
+        else "",
         "Difference from PyTorch": f"{card.parity.mean * 127.5:.2g} of 255 levels on average, "
         f"{card.parity.largest * 127.5:.2g} at most",
         "Made of": card.source.get("file", ""),

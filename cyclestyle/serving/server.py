@@ -90,7 +90,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = b"There is nothing here.\n" if found is None else found
         self.send_response(status)
         kind = KINDS[".txt"] if found is None else KINDS[PurePosixPath(name).suffix]
-        for header, value in ({"Content-Type": kind, "Content-Length": str(len(body))} | HEADERS).items():
+        headers = {"Content-Type": kind, "Content-Length": str(len(body))} | HEADERS
+        if found is not None and urlsplit(self.path).query and name.endswith(".js"):
+            # Kept, since the query is made of what is in it: a worker starts again after the server has ended.
+            headers["Cache-Control"] = "private, max-age=86400, immutable"
+        for header, value in headers.items():
             self.send_header(header, value)
         self.end_headers()
         if content:

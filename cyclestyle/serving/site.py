@@ -96,6 +96,10 @@ def build_site(painter: Path, *, kept: bool) -> Site:
             plain=len(runtime["runtime/plain.wasm.gz"]),
             webgpu=len(runtime["runtime/webgpu.wasm.gz"]),
             kept=kept,
+            preview=card.preview,
+            scripts=_fingerprint(
+                [_ours("page", "worker.js"), *(text for name, text in runtime.items() if name.endswith(".js"))]
+            ),
             about=about(card, len(model)),
             version=json.loads(runtime["runtime/origin.json"])["version"],
         )
@@ -103,6 +107,16 @@ def build_site(painter: Path, *, kept: bool) -> Site:
     scripts = (*SCRIPTS, KEEPER) if kept else SCRIPTS
     own = {name: _ours("page", name) for name in ("page.css", *scripts)}
     return Site({"index.html": page.encode(), **own, PAINTER: model, **runtime})
+
+
+def _fingerprint(contents: list[bytes]) -> str:
+    return hashlib.sha256(b"".join(contents)).hexdigest()[:12]
+
+
+def _is_page(folder: Path) -> bool:
+    """Whether such a page is there already, which may be replaced."""
+    page = folder / "index.html"
+    return page.is_file() and b"data-painter=" in page.read_bytes()
 
 
 @cache
@@ -124,7 +138,7 @@ def write_bundle(site: Site, folder: Path) -> None:
     if folder.is_file():
         raise ValueError(f"{folder} is a file; give a folder after --bundle, new or empty")
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    strange = sorted(there - site.files.keys())
+    strange = sorted(there - site.files.keys() if _is_page(folder) else there)
     if strange:
         more = f" and {len(strange) - 1:,} more" if strange[1:] else ""
         raise ValueError(f"{folder} holds other files ({strange[0]}{more}); give a folder after --bundle, new or empty")

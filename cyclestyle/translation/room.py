@@ -61,10 +61,19 @@ def free_memory(device: torch.device) -> int:
     left = psutil.virtual_memory().available
     for limit, used in CONTAINER:
         try:
-            left = min(left, int(limit.read_text()) - int(used.read_text()))
+            left = min(left, int(limit.read_text()) - int(used.read_text()) + _cached(used.parent))
         except (OSError, ValueError):  # no container; "max", which is no number
             continue
     return max(left, 0)
+
+
+def _cached(group: Path) -> int:
+    """Bytes of files that a container keeps in memory as long as nobody asks for it; the system counts them as used."""
+    try:
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return sum(int(stat.get(f"total_{name}", stat[name])) for name in ("inactive_file", "active_file"))
+    except (OSError, ValueError, KeyError):
+        return 0
 
 
 def require_to_read(photo: Path, pixels: int, max_memory: int) -> None:

@@ -6,6 +6,7 @@ export function prepareCamera(use, complain) {
 
   button.addEventListener("click", async () => {
     complain("");
+    button.disabled = true; // a second stream would never be stopped
     try {
       const wanted = { facingMode: "environment", width: { ideal: 1920 }, height: { ideal: 1920 } };
       video.srcObject = await navigator.mediaDevices.getUserMedia({ video: wanted });
@@ -15,6 +16,8 @@ export function prepareCamera(use, complain) {
       dialog.close();
       const none = error.name === "NotFoundError";
       complain(none ? "No camera was found." : `The camera cannot be used: ${error.message || error.name}.`);
+    } finally {
+      button.disabled = false;
     }
   });
   document.getElementById("take").addEventListener("click", () => {

@@ -15,6 +15,7 @@ let file, own, photo, painting; // what was chosen, its own size, and its pixels
 let size; // the longest side, once somebody chose one
 let [wish, turn] = [0, 0]; // of several files, and of several paintings, the last one counts
 let busy = false;
+let unseen = false; // no painting of this photo has been shown yet
 
 function say(text) {
   if ($("status").textContent !== text) $("status").textContent = text;
@@ -62,9 +63,8 @@ async function use(given) {
   try {
     const bitmap = await decoded(given);
     if (mine !== wish) return;
-    [file, own] = [given, { width: bitmap.width, height: bitmap.height }];
+    [file, own, unseen] = [given, { width: bitmap.width, height: bitmap.height }, true];
     await paint(bitmap);
-    if (painting && mine === wish) reveal();
   } catch (error) {
     if (mine === wish) complain(error.message);
   }
@@ -94,6 +94,8 @@ async function paint(bitmap) {
     mix();
     offerSizes();
     waiting(false);
+    if (unseen) reveal();
+    unseen = false;
     say(`Painted at ${photo.width} × ${photo.height} in ${time(made.seconds)}, on ${PLACES[painter.backend]}.`);
   } catch (error) {
     if (mine !== turn) return;
@@ -223,7 +225,7 @@ prepareCamera(use, complain);
 
 if ("kept" in document.body.dataset && "serviceWorker" in navigator) {
   loaded
-    .then(() => keep("worker.js", `runtime/${painter.build}.js`))
+    .then(() => keep(`worker.js?${painter.version}`, `runtime/${painter.build}.js?${painter.version}`))
     .then(() => (document.body.dataset.kept = "yes"))
     .catch(() => {}); // it paints as well without
 }

@@ -4,7 +4,8 @@ export class TooLarge extends Error {}
 export class Stopped extends Error {}
 
 export class Painter {
-  constructor({ painter, bytes, plain, webgpu }) {
+  constructor({ painter, bytes, plain, webgpu, version }) {
+    this.version = version; // of the scripts, so that they may be kept
     this.model = { url: painter, bytes: Number(bytes) };
     this.builds = { plain: Number(plain), webgpu: Number(webgpu) };
     this.rate = undefined; // seconds for a pixel
@@ -30,7 +31,7 @@ export class Painter {
   }
 
   async start(hasty) {
-    this.worker = new Worker("worker.js", { type: "module" });
+    this.worker = new Worker(`worker.js?${this.version}`, { type: "module" });
     const { build, binary, bytes: model, gpu } = this;
     this.ready = this.ask({ kind: "open", build, binary, model, gpu, hasty });
     const { backend, rate, why } = await this.ready;

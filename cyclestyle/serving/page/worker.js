@@ -17,7 +17,7 @@ onmessage = async ({ data }) => {
 
 // Runtime and model are given as bytes: nothing is fetched here but this file and the runtime's script.
 async function open({ build, binary, model, gpu, hasty }) {
-  ort = await import(`./runtime/${build}.js`);
+  ort = await import(`./runtime/${build}.js${location.search}`);
   ort.env.wasm.wasmBinary = binary;
   ort.env.logLevel = "fatal"; // what goes wrong is raised, and said once
   onCpu = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
