@@ -144,6 +144,15 @@ def test_what_does_not_fit_into_the_memory_that_was_given_is_said(tmp_path: Path
     assert not (tmp_path / "to.mp4").exists()
 
 
+def test_what_fewer_bits_change_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    short = make_clip(tmp_path / "short.mp4", lambda number: quarters(), 3, sound=None)
+    exact = load_painter(saved(tmp_path / "paint.safetensors"), "cpu")
+    paint_video(exact.rounded("bf16"), short, tmp_path / "to.mp4", exact=exact)
+    assert capfd.readouterr().err.count("bf16 against fp32, measured on the first frame: ") == 1
+    paint_video(exact, short, tmp_path / "exact.mp4", exact=exact)
+    assert "against" not in capfd.readouterr().err
+
+
 def test_strength_zero_is_the_video_itself(tmp_path: Path) -> None:
     short = make_clip(tmp_path / "short.mp4", lambda number: np.roll(quarters(), number, 1), 4, sound=None)
     paint_video(a_painter(stop_after=0), short, tmp_path / "to.mp4", Manner(strength=0), show=False)

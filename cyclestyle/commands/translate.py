@@ -158,6 +158,7 @@ def _video(
     if why:
         print(why, file=sys.stderr)
     manner = Manner(treatment.strength, treatment.keep_colour, steady, most)
-    painted = paint_video(load_painter(weights, processes.device).rounded(possible), video, to, manner)
+    exact = load_painter(weights, processes.device)
+    painted = paint_video(exact.rounded(possible), video, to, manner, exact=exact)
     processes.part()
     print(painted)

@@ -12,12 +12,13 @@ import torch
 from PIL import Image
 
 from cyclestyle.files import sync, writing_to
-from cyclestyle.networks.painter import Painter
+from cyclestyle.images import to_images
+from cyclestyle.networks.painter import Painter, Rounding
 from cyclestyle.pipeline import ending_orderly, fetched
 from cyclestyle.progress import Progress
 from cyclestyle.translation.folder import Treatment, description
 from cyclestyle.translation.room import TooLargeError, in_words, resident
-from cyclestyle.translation.whole import paint_picture, require_strength
+from cyclestyle.translation.whole import fits, paint_picture, require_strength
 from cyclestyle.video.flow import Motion, motion
 from cyclestyle.video.packages import CONTAINERS
 from cyclestyle.video.pieces import Pieces, pieces_of
@@ -92,7 +93,15 @@ def target(video: Path, to: Path) -> Path:
     return to
 
 
-def paint_video(painter: Painter, video: Path, to: Path, manner: Manner | None = None, *, show: bool = True) -> Painted:
+def paint_video(
+    painter: Painter,
+    video: Path,
+    to: Path,
+    manner: Manner | None = None,
+    *,
+    exact: Painter | None = None,
+    show: bool = True,
+) -> Painted:
     """Paint a video's frames; length, rate, size and sound stay. What was stopped goes on, what is there is kept.
 
     Args:
@@ -100,6 +109,7 @@ def paint_video(painter: Painter, video: Path, to: Path, manner: Manner | None =
         video: any that FFmpeg reads.
         to: .mp4, .m4v, .mov or .mkv (H.264), or .webm (VP9).
         manner: by default at strength 1, steadied.
+        exact: the painter in float32; if `painter` is another, its difference on the first frame is said.
         show: whether progress is told.
 
     Raises:
@@ -127,7 +137,7 @@ def paint_video(painter: Painter, video: Path, to: Path, manner: Manner | None =
         if pieces.videos:
             steadier.go_on(pieces.before, Flicker(**pieces.memory))
         with Progress("painting", clip.frames, unit="frames", done=len(pieces.times), show=show) as progress:
-            _paint(_Work(painter, steadier, manner, progress, pieces.folder), clip, container, pieces)
+            _paint(_Work(painter, exact, steadier, manner, progress, pieces.folder), clip, container, pieces)
             if clip.left_out:
                 progress.say(f"left out, and not in {to.name}: {clip.left_out}")
         whole = pieces.folder / f"whole{to.suffix}"  # there, since a kill could leave half of it
@@ -162,6 +172,7 @@ class _Work:
     """What is done to each frame."""
 
     painter: Painter
+    exact: Painter | None
     steadier: Steadier
     manner: Manner
     progress: Progress
@@ -189,6 +200,7 @@ class _Work:
         if self.manner.strength == 0:
             return still.pixels
         picture = Image.fromarray(still.pixels)
+        self.tell(picture)
         most, beside = self.manner.max_memory, 0
         if most is not None:  # what is not there yet, but will be
             beside = max(0, BESIDE * picture.width * picture.height - max(0, resident() - self.at_first))
@@ -198,6 +210,15 @@ class _Work:
         except TooLargeError as error:
             raise TooLargeError(f"{error}, and {in_words(beside)} in addition for what a video takes") from None
         return np.asarray(painting)
+
+    def tell(self, picture: Image.Image) -> None:
+        """How far the painter is from the exact one, once, where there is room for both."""
+        exact, self.exact = self.exact, None
+        if exact is None or exact is self.painter or not fits(exact, picture, self.manner.max_memory):
+            return
+        images = to_images([picture], next(exact.network.parameters()).device)
+        rounding = Rounding.between(self.painter(images), exact(images))
+        self.progress.say(f"{self.painter.precision} against fp32, measured on the first frame: {rounding}")
 
     def say_once(self, text: str) -> None:
         """Not for each frame."""
