@@ -235,6 +235,7 @@ def test_what_is_not_possible_is_refused_in_a_sentence(run: Path, exported: Path
         load_painter(tmp_path / "none")
 
 
+@pytest.mark.slow
 def test_importing_it_does_not_wait_for_what_trains(tmp_path: Path) -> None:
     script = (
         "import sys, cyclestyle.api\n"

@@ -133,6 +133,7 @@ arriving.bring("monet", Path(sys.argv[1]), StopRequest(), from_zip=Path(sys.argv
 """
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_cleared_away(target: Path, zipped: Path) -> None:
     run = subprocess.run([sys.executable, "-c", KILLED, target, zipped], capture_output=True, check=False)
     assert run.returncode == -signal.SIGKILL

@@ -193,6 +193,7 @@ def test_features_gone_bad_are_looked_at_again_and_the_numbers_are_the_same(worl
     assert without_time(again) == without_time(first)
 
 
+@pytest.mark.slow
 def test_three_processes_make_the_same_card(world: World, tmp_path: Path) -> None:
     cards = as_processes(3, lambda process: make_card(world.asked(cache=tmp_path / "new"), process))
     assert cards[1:] == [None, None]
@@ -204,6 +205,7 @@ def test_what_one_process_refuses_all_refuse(world: World) -> None:
     assert [str(one) for one in refused] == [f"no such folder: {world.place / 'nowhere'}"] * 2
 
 
+@pytest.mark.slow
 def test_threads_change_no_digit(world: World, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
@@ -214,6 +216,7 @@ def test_threads_change_no_digit(world: World, tmp_path: Path) -> None:
     assert without_time(card) == without_time(world.card())
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_network_and_other_draws(world: World) -> None:
     one, other = world.card(), world.made(world.asked(seed=1))
     key = f"fid_equal/{LEVEL}"
@@ -298,6 +301,7 @@ def test_flat_black_pictures_give_finite_numbers(world: World) -> None:
     assert skills(card)["palette"] < 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("painted", "paintings", "measured", "missing"),
     [
@@ -330,6 +334,7 @@ def test_few_pictures_give_what_can_be_measured_and_name_the_rest(
     assert table(card)
 
 
+@pytest.mark.slow
 def test_held_out_paintings_are_the_reference_and_copies_gain_nothing(world: World) -> None:
     card = world.made(world.asked(held_out=world.others))
     assert card["counts"]["held-out paintings"] == PAINTINGS
@@ -361,6 +366,7 @@ def test_held_out_paintings_that_were_learnt_from_are_left_out(world: World, tmp
         world.made(world.asked(held_out=world.paintings))
 
 
+@pytest.mark.slow
 def test_further_methods_are_rows_of_their_own(world: World) -> None:
     blurred = world.painted("blurred", lambda pixels, _: blur(pixels, 2))
     card = world.made(world.asked(also={"older": blurred, "again": world.good}))
@@ -390,6 +396,7 @@ WORSE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WORSE)
 def test_more_of_what_is_wrong_never_comes_nearer(world: World, kind: str) -> None:
     """Three amounts are rows of one card, so that everything else is equal."""
@@ -407,6 +414,7 @@ def test_more_of_what_is_wrong_never_comes_nearer(world: World, kind: str) -> No
         assert in_order[-1] > in_order[0]
 
 
+@pytest.mark.slow
 def test_cycle_and_identity_are_measured_with_the_run_that_painted(world: World, tmp_path: Path) -> None:
     from test_distributed import write_painter
 
@@ -446,6 +454,7 @@ def test_the_truth_of_some_photos_is_measured_on_those(world: World, tmp_path: P
     assert json.loads((world.place / "some" / "truth.json").read_text())["pictures"] == 2
 
 
+@pytest.mark.slow
 def test_sets_of_other_formats_can_be_made_alike(world: World, tmp_path: Path) -> None:
     (tmp_path / "jpeg").mkdir()
     for path in world.good.iterdir():
@@ -456,6 +465,7 @@ def test_sets_of_other_formats_can_be_made_alike(world: World, tmp_path: Path) -
     assert "Formats differ" not in " ".join(world.made(world.asked(tmp_path / "jpeg", jpeg=90))["notes"])
 
 
+@pytest.mark.slow
 def test_pictures_of_any_size_are_measured_at_one(world: World, tmp_path: Path, draw: Draw) -> None:
     draw(tmp_path / "large", PHOTOS, size=(90, 64))
     card = world.made(world.asked(tmp_path / "large", side=48))

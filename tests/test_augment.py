@@ -193,6 +193,7 @@ print("imported")
 """
 
 
+@pytest.mark.slow
 def test_importing_asks_nobody_for_newer_versions() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "NO_ALBUMENTATIONS_UPDATE"}
     result = subprocess.run([sys.executable, "-c", ASKING], env=environment, capture_output=True, text=True, check=True)

@@ -324,6 +324,7 @@ def test_photos_are_scaled_to_the_size_that_is_chosen(page: Page, tmp_path: Path
     page.wait_for(f"({js.status}).startsWith('Painted at 512') && !document.getElementById('png').disabled")
 
 
+@pytest.mark.slow
 def test_a_painting_can_be_stopped_and_begun_again(page: Page, tmp_path: Path) -> None:
     scene((2000, 1500)).save(tmp_path / "large.jpg")
     page.evaluate("document.getElementById('status').textContent = ''")
@@ -374,6 +375,7 @@ def chosen(content: bytes, name: str) -> str:
 STOPPED = "document.getElementById('go').click()"
 
 
+@pytest.mark.slow
 def test_a_page_paints_on_without_the_server_though_its_worker_has_to_start_again(
     browser: Browser, site: Site, tmp_path: Path
 ) -> None:
@@ -392,6 +394,7 @@ def test_a_page_paints_on_without_the_server_though_its_worker_has_to_start_agai
     assert page.errors == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("meanwhile", ["stopped", "broken", "smaller"])
 def test_the_first_painting_is_shown_whatever_happens_meanwhile(
     meanwhile: str, browser: Browser, address: str, tmp_path: Path
@@ -489,6 +492,7 @@ def test_a_browser_without_scripts_is_told(browser: Browser, address: str) -> No
     assert any("needs JavaScript" in (one["name"] or "") for one in page.accessible())
 
 
+@pytest.mark.slow
 def test_a_painter_that_cannot_be_started_is_told(browser: Browser, site: Site) -> None:
     content = site.files["painter.onnx"]
     torn = Site(site.files | {"painter.onnx": content[: len(content) // 2]})
@@ -500,6 +504,7 @@ def test_a_painter_that_cannot_be_started_is_told(browser: Browser, site: Site) 
             assert reason in page.evaluate(js.trouble)
 
 
+@pytest.mark.slow
 def test_without_a_graphics_card_the_processor_paints(
     browser: Browser, address: str, paint: Callable[[Image.Image], Pixels], tmp_path: Path
 ) -> None:
@@ -531,6 +536,7 @@ class Unpacking(Plain):
     unpacks = True
 
 
+@pytest.mark.slow
 def test_a_bundle_paints_below_any_path_and_opens_again_without_network(
     browser: Browser, painter: tuple[Painter, Path], paint: Callable[[Image.Image], Pixels], tmp_path: Path
 ) -> None:
@@ -556,6 +562,7 @@ def test_a_bundle_paints_below_any_path_and_opens_again_without_network(
     assert [one for one in page.errors if "ERR_CONNECTION_REFUSED" not in one] == []
 
 
+@pytest.mark.slow
 def test_hosts_may_unpack_what_is_packed(browser: Browser, painter: tuple[Painter, Path], tmp_path: Path) -> None:
     write_bundle(build_site(painter[1], kept=True), tmp_path)
     page = browser.page()

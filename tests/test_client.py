@@ -59,6 +59,7 @@ def test_the_zip_comes_whole(kaggle: Loopback, folder: Path) -> None:
     assert not list(Path.cwd().glob("gan-getting-started*"))
 
 
+@pytest.mark.slow
 def test_a_connection_that_breaks_is_told_and_gone_on_with_at_the_byte(
     kaggle: Loopback, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,6 +143,7 @@ def test_asked_to_stop_it_keeps_what_has_come(kaggle: Loopback, folder: Path, na
     assert psutil.Process().children() == []
 
 
+@pytest.mark.slow
 def test_silence_is_ended_and_gone_on_from(
     kaggle: Loopback, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,6 +191,7 @@ def test_a_refusal_is_one_sentence_with_one_address(kaggle: Loopback, folder: Pa
     assert len(kaggle.asked) == 1  # nothing is tried again that people have to mend
 
 
+@pytest.mark.slow
 def test_too_many_requests_are_waited_for(kaggle: Loopback, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     kaggle.refusals = [refused(429, "Too Many Requests"), refused(429, "Rate limit: try again in 0.02 seconds")]
     assert fetch(folder, StopRequest()).read_bytes() == kaggle.zip
@@ -199,6 +202,7 @@ def test_too_many_requests_are_waited_for(kaggle: Loopback, folder: Path, capfd:
     ]
 
 
+@pytest.mark.slow
 def test_they_are_not_waited_for_for_ever(kaggle: Loopback, folder: Path) -> None:
     kaggle.always = Answer(429, "<html></html>", "text/html", (("Retry-After", "1"),))
     assert "too many requests (429): wait some minutes and type the same again" in refusal(folder)

@@ -118,6 +118,7 @@ def test_threads_spin_for_a_moment_only_unless_told_otherwise(
     assert {name: os.environ[name] for name in names if name in os.environ} == found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="PyTorch comes with another OpenMP there")
 def test_pytorchs_threads_wait_as_the_program_chose() -> None:
     program = (
@@ -406,6 +407,7 @@ def test_everything_can_be_given_without_a_file(terminal: Terminal, settled: lis
 # From nothing to a submission.
 
 
+@pytest.mark.slow
 def test_from_synthetic_scenes_to_a_valid_submission_and_a_table(terminal: Terminal, tmp_path: Path) -> None:
     scenes, run, out = tmp_path / "scenes", tmp_path / "run", tmp_path / "out"
     said = terminal("synthesize", "--to", scenes, "--photos", 4, "--paintings", 4, "--test", 2, "--processes", 1)

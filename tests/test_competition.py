@@ -249,6 +249,7 @@ def test_painting_that_fails_keeps_an_older_zip(world: World) -> None:
     assert world.archive.read_bytes() == b"older"
 
 
+@pytest.mark.slow
 def test_a_training_that_does_not_end_in_time_is_asked_to_and_what_it_saved_paints(world: World) -> None:
     world.act(train="hangs", painting=600.0)
     said = world.go()
@@ -260,6 +261,7 @@ def test_a_training_that_does_not_end_in_time_is_asked_to_and_what_it_saved_pain
     assert PATIENCE > 30  # a step of a large network on a processor
 
 
+@pytest.mark.slow
 def test_a_training_that_refuses_when_its_time_is_over_has_failed(world: World) -> None:
     world.act(train="refuses", painting=600.0)
     with pytest.raises(

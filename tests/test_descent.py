@@ -115,6 +115,7 @@ def test_the_end_is_not_above_the_beginning_however_few_the_steps(descend: Any, 
     assert steps < 6 or valley(found).total < 0.9 * valley(start).total
 
 
+@pytest.mark.slow
 @ALONE
 def test_where_evaluations_end_within_a_line_search_the_lowest_point_is_kept(descend: Any) -> None:
     """Not the one that happened to be the last."""
@@ -196,6 +197,7 @@ def kept_after(stop: int, descend: Any, evaluate: Evaluate, steps: int) -> tuple
     return kept[0], kept[1], kept[2]
 
 
+@pytest.mark.slow
 @RESUMABLE
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_way_that_was_interrupted_ends_in_the_same_bits(descend: Any, dtype: torch.dtype) -> None:

@@ -29,6 +29,8 @@ from cyclestyle.settings import write_settings
 
 TIMEOUT = 120  # seconds; it takes about 20
 
+pytestmark = pytest.mark.slow  # CI runs them: a run of two processes, and what the others compare with it
+
 
 def grads_and_weights(settings: Settings, accelerator: Any) -> dict[str, torch.Tensor]:
     """The gradients of the first step, and the weights after three, of all networks."""

@@ -269,6 +269,7 @@ def old_python(minor: int) -> str | None:
     return next(works, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("minor", [8, 9, 10])
 def test_an_old_python_says_that_it_is_old(minor: int, home: Path) -> None:
     old = old_python(minor)
@@ -344,6 +345,7 @@ def beside(folder: Path, leaving_out: Sequence[str]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_missing_torchvision_is_named_with_the_one_to_install(home: Path, tmp_path: Path) -> None:
     there = beside(tmp_path / "installed", ["torchvision"])
     given = {"PYTHONPATH": f"{there}:{ROOT}"}

@@ -216,6 +216,7 @@ def tiles(height: int, width: int, side: int) -> list[list[range]]:
     return [[rows, columns] for rows in cut(height) for columns in cut(width)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "pooling", "padding"),
     [(kind, *option) for kind in ("vgg19", "vgg19-distilled") for option in EVERY_OPTION]

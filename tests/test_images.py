@@ -320,6 +320,7 @@ def test_threads_that_load_leave_the_warnings_as_they_were(tmp_path: Path) -> No
     assert warnings.filters == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork")
 def test_a_child_forked_while_a_file_is_opened_can_open_others(tmp_path: Path) -> None:
     path = written(noise(12, 12), tmp_path / "a.png")

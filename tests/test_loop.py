@@ -233,6 +233,7 @@ def assert_alike(one: Path, other: Path) -> None:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_line_of_metrics_across_a_checkpoint_is_the_same_after_a_stop(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,6 +316,7 @@ def test_settings_that_contradict_the_run_are_refused_by_name(
     assert (tmp_path / "run" / "config.toml").read_bytes() == config
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_before_its_first_checkpoint_may_begin_anew_with_other_settings(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -431,6 +433,7 @@ def test_two_accumulated_passes_have_the_gradients_of_one_batch_of_two(data: Pat
     assert max((together[name] - gradient).abs().max() for name, gradient in alone.items()) > 1e-3
 
 
+@pytest.mark.slow
 def test_bf16_trains_in_finite_numbers_and_hands_over_fp32(data: Path, tmp_path: Path) -> None:
     run = learn(settings(data, tmp_path / "run", compute={"mixed_precision": "bf16"}))
     tensors = state(run.path, 9)
@@ -447,6 +450,7 @@ def learn_in_fp32(data: Path, tmp_path: Path) -> RunFolder:
     return learn(settings(data, tmp_path / "fp32"))
 
 
+@pytest.mark.slow
 def test_the_unet_trains_and_paints(data: Path, tmp_path: Path) -> None:
     run = learn(
         settings(
@@ -481,6 +485,7 @@ def test_other_objectives_train_in_finite_numbers(adversarial: str, data: Path, 
     assert "identity/photo" not in lines(run.path)[0]
 
 
+@pytest.mark.slow
 def test_learning_makes_round_trips_shorter(data: Path, tmp_path: Path) -> None:
     run = learn(
         settings(
@@ -528,6 +533,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, after: Callable[[int], bool]) -> None:
     monkeypatch.setattr(StopRequest, "__enter__", lambda self: (asked.insert(0, self), self)[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "accumulating"])
 def test_stopped_after_every_single_step_equals_never_stopped_to_the_bit(
     kind: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -577,6 +583,7 @@ def test_stopped_while_a_checkpoint_is_judged_it_is_judged_after_going_on(
     assert_alike(wanted.run, whole.path)
 
 
+@pytest.mark.slow
 def test_a_batch_that_was_found_by_trying_stays_when_the_run_goes_on(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -654,6 +661,7 @@ def test_a_step_that_is_not_finite_is_skipped_counted_and_named_with_its_picture
     assert told["said"] in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_skipped_step_is_the_same_after_a_stop(
     accumulate: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -796,6 +804,7 @@ def kids_as(monkeypatch: pytest.MonkeyPatch, kids: dict[int, float], untouched: 
     monkeypatch.setattr(Panel, "look", look)
 
 
+@pytest.mark.slow
 def test_painters_are_measured_at_the_first_step_of_an_epoch_and_at_the_end_as_their_checkpoints_would_be(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -874,6 +883,7 @@ def test_without_an_average_there_is_only_one_painter_to_measure(data: Path, tmp
     assert all(line["kid"] == line["kid_last"] for line in scores(run.path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("every", "expected"),
     [
@@ -895,6 +905,7 @@ def test_the_epochs_between_two_measurements_may_be_any_number(
     assert kept(run.path) == [f"step-{step:07d}" for step in sorted({4, 8, *expected})]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("judge", [0, 3])
 def test_stopped_after_every_step_a_run_is_measured_like_one_that_never_stopped(
     judge: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -914,6 +925,7 @@ class Killed(BaseException):
     """A process is killed: nothing is cleaned up that Python would not."""
 
 
+@pytest.mark.slow
 def test_a_kill_or_a_stop_in_the_midst_of_measuring_leaves_nothing_half_recorded(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -952,6 +964,7 @@ def test_a_stop_before_the_first_picture_is_measured_is_heeded(data: Path, tmp_p
         learn(settings(data, tmp_path / "run", evaluation=MEASURED), stop=stop)
 
 
+@pytest.mark.slow
 def test_the_best_by_kid_is_kept_and_told_though_its_distance_is_not_the_least(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -993,6 +1006,7 @@ def test_a_painter_whose_pictures_are_not_finite_does_not_stop_the_run(
             assert math.isfinite(line["kid_last"])
 
 
+@pytest.mark.slow
 def test_a_run_begun_without_measuring_may_go_on_with_it_and_the_other_way_round(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -1065,6 +1079,7 @@ def test_test_sets_too_small_to_measure_with_are_told_and_the_run_goes_on(
     assert lines(run.path)[-1]["step"] == 9
 
 
+@pytest.mark.slow
 def test_a_budget_keeps_back_the_time_of_measuring(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "time_to_paint", lambda *_: 100.0)
     monkeypatch.setattr(loop, "time_to_sit", lambda *_, pictures, **__: pictures * 0.5)

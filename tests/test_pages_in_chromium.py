@@ -112,6 +112,7 @@ def seen(page: Page) -> list[str]:
     return page.evaluate("['.before', '.after'].map((name) => document.querySelector(name).alt)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["comparison", "run"])
 def test_the_slider_is_moved_by_keys_by_mouse_and_by_touch(kind: str, pages: dict[str, Path], browser: Browser) -> None:
     page = browser.page(1000, 800)
@@ -245,6 +246,7 @@ def test_on_paper_all_pictures_are_there(kind: str, pages: dict[str, Path], brow
     assert page.evaluate("getComputedStyle(document.querySelector('.viewer')).display") == "none"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_no_name_runs_asks_for_anything_or_breaks_the_page(hostile: str, browser: Browser, tmp_path: Path) -> None:
     comparison = told()

@@ -51,6 +51,7 @@ def test_a_photo_is_painted_on_its_way_through(painter: Path, tmp_path: Path) ->
     assert (tmp_path / "painting.webp").read_bytes() == ran.stdout
 
 
+@pytest.mark.slow
 def test_what_is_no_picture_is_told_of_and_nothing_is_written(painter: Path) -> None:
     ran = command(painter, "-", "--to", "-", photo=stored(noise(30, 20))[:-60])
     assert ran.returncode == 2

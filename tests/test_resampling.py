@@ -129,6 +129,7 @@ def test_leaving_out_single_rows_gives_the_variance_of_a_mean():
     assert found.standard_error**2 == pytest.approx(known_variance(x, y), rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m"), [(40, 60), (43, 57)])  # groups of one size, and of two
 def test_leaving_out_groups_gives_the_variance_of_a_mean_on_average(n, m):
     x, y = features(n, 1), features(m, 1, seed=1)

@@ -82,6 +82,7 @@ def test_only_exactly_rounded_operations(path: Path) -> None:
             assert not names & {"math", "random", "cv2", "scipy", "torch", "PIL"}, f"{path.name}:{node.lineno}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [16, 17, 50, 131, 160, 161])
 def test_any_size_from_16(size: int) -> None:
     for index in range(6):

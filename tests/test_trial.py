@@ -61,6 +61,7 @@ def test_real_steps_end_in_one_of_the_batches_and_say_so() -> None:
     assert said[0].startswith(f"batch {found}: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("found", "best", "last"),
     [

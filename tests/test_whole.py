@@ -168,6 +168,7 @@ assert peak_memory() <= most, (before, peak_memory(), most)
 """
 
 
+@pytest.mark.slow
 def test_the_bound_holds(tmp_path: Path) -> None:
     """A process of its own: its peak is what is measured. At once it would take more than twice the room."""
     painter = a_painter(KINDS["resnet with winograd"])
