@@ -75,7 +75,7 @@ class ResNetGenerator(nn.Module):
     multiple = 4
     """Height and width must be multiples of this."""
     checkpointed = False
-    """Whether blocks are computed once more on the way back, instead of keeping what they made (Chen et al. 2016)."""
+    """Whether all is computed once more on the way back, part by part, instead of being kept (Chen et al. 2016)."""
 
     def __init__(
         self, width: int = 64, blocks: int = 9, upsampling: str = "transposed", *, residual: bool = False
@@ -99,10 +99,10 @@ class ResNetGenerator(nn.Module):
         self.finish = Finish(residual=residual)
 
     def forward(self, images: Images) -> Images:
-        x = self.encode(images)  # (n, 4 width, h/4, w/4)
+        x = self._through(self.encode, images)  # (n, 4 width, h/4, w/4)
         for block in self.repaint:
             x = self._through(block, x)  # (n, 4 width, h/4, w/4)
-        return self.finish(self.decode(x), images)  # (n, 3, h, w)
+        return self.finish(self._through(self.decode, x), images)  # (n, 3, h, w)
 
     def _through(self, block: nn.Module, x: torch.Tensor) -> torch.Tensor:
         if not (self.checkpointed and torch.is_grad_enabled()):
