@@ -218,13 +218,17 @@ class ComputeSettings(Section):
     chance. A run that was killed then ends like one that never stopped."""
     joined: bool = True
     """Send pictures that go through the same network together: the same mathematics in fewer operations, and more
-    memory."""
+    memory; not with `checkpointing`."""
     compile: bool = False
     """Compile the networks (torch.compile): a minute or two before the first step. Whether later ones are faster
     depends on the processor; `--plan` tells."""
+    winograd: Literal["auto", "no"] = "no"
+    """auto: on CPUs that gain by it (with AVX2, without AVX-512), the 3 x 3 convolutions of 256 channels and more by
+    Winograd's algorithm, which multiplies a quarter as often. The same mathematics; sums are rounded differently, as
+    between two processors."""
     checkpointing: bool = False
-    """Compute the residual blocks of a resnet a second time on the way back instead of keeping what they made: less
-    memory, more time; `--plan` tells how much."""
+    """Compute the layers of a resnet a second time on the way back instead of keeping what they made: less than half
+    of the memory, a fifth more time; `--plan` tells how much."""
     graph: bool = False
     """Record a step as CUDA graphs after a few: on one GPU, where one pair at a time leaves it waiting."""
     patience: PositiveInt = 10

@@ -413,6 +413,7 @@ CHANGED: dict[str, Any] = {
     "compute.exact": False,
     "compute.joined": False,
     "compute.compile": True,
+    "compute.winograd": "auto",
     "compute.checkpointing": True,
     "compute.graph": True,
     "compute.patience": 3,

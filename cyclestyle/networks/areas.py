@@ -259,7 +259,7 @@ class Convolved(Over):
         ]
         if any(beyond):
             found = F.pad(found, beyond)
-        if isinstance(self.conv, WinogradConv):
+        if isinstance(self.conv, WinogradConv) and not padding:
             return self.conv(found).float()
         return F.conv2d(found, self.conv.weight, self.conv.bias, self.conv.stride).float()
 

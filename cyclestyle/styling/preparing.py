@@ -12,6 +12,7 @@ from cyclestyle.files import sha256
 from cyclestyle.images import list_pictures, load, to_images
 from cyclestyle.networks.extractors import Extractor, load_network, random_network, require_taps
 from cyclestyle.networks.precision import computing_in, settled
+from cyclestyle.networks.winograd import pays, with_fewer_products
 from cyclestyle.progress import Progress
 from cyclestyle.styling.gallery import Described, Gallery, scaled
 from cyclestyle.styling.recipes import LAYERS, Layers, StylingSettings
@@ -59,6 +60,8 @@ def prepare(
     precision, note = settled(wanted.precision, device)
     wanted = wanted.model_copy(update={"precision": precision})
     network = computing_in(precision, _network(wanted, weights, random)).to(device)
+    if pays(device):
+        network = with_fewer_products(network)
     layers, notes = layers_of(network, wanted)
     notes += [note] if note else []
     if random:

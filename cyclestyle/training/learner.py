@@ -14,6 +14,7 @@ from cyclestyle.networks.discriminator import bound_spectrally, build_discrimina
 from cyclestyle.networks.feature_discriminator import FeatureDiscriminator
 from cyclestyle.networks.generator import ResNetGenerator, build_generator
 from cyclestyle.networks.layers import initialise
+from cyclestyle.networks.winograd import FEWEST_LEARNING, pays, with_fewer_products
 from cyclestyle.processes import Processes
 from cyclestyle.training.average import Average
 from cyclestyle.training.compiling import compiled
@@ -40,6 +41,9 @@ class Learner:
         self.processes = processes or Processes.join()
         with self.processes.all_or_none():  # where pretrained weights are wanted, a machine may lack them
             self.bare = build_networks(settings)
+        if settings.compute.winograd == "auto" and pays(accelerator.device):
+            for generator in self.bare.generators:
+                with_fewer_products(generator, FEWEST_LEARNING)
         self.averages = {
             "paint": Average(self.bare.paint, settings.compute.average),
             "unpaint": Average(self.bare.unpaint, settings.compute.average),
@@ -152,7 +156,8 @@ class Learner:
 
     def _gradients(self, batch: Batch, remember: Remember) -> Losses:
         settings, backward = self.settings, self.accelerator.backward
-        return gradients(self.nets, batch, remember, settings.objective, backward, joined=settings.compute.joined)
+        joined = settings.compute.joined and not settings.compute.checkpointing  # larger batches take more memory
+        return gradients(self.nets, batch, remember, settings.objective, backward, joined=joined)
 
     def _gradient_norms(self) -> Losses:
         """The norm of all gradients of each optimizer, scaled back (fp16).

@@ -27,6 +27,7 @@ from cyclestyle.images import Images, Picture, load, to_images, to_pictures
 from cyclestyle.networks.extractors import random_network
 from cyclestyle.networks.inception import CLASSES, SIDE, Inception
 from cyclestyle.networks.precision import computing_in
+from cyclestyle.networks.winograd import pays, with_fewer_products
 from cyclestyle.styling.descent import Step, adam, lbfgs
 from cyclestyle.styling.gallery import Chosen, Gallery, scaled
 from cyclestyle.styling.objective import Evaluation, Objective
@@ -141,6 +142,8 @@ def deep(side: int, *, plain: bool = False, **asked: object) -> tuple[Objective,
     if plain:
         network = network.to(memory_format=torch.contiguous_format)
     network = computing_in(wanted.precision, network)
+    if not plain and pays(DEVICE):
+        network = with_fewer_products(network)
     generator = torch.Generator().manual_seed(1)
     photo, style = (torch.rand(1, 3, 8, 8, generator=generator) * 2 - 1 for _ in range(2))
     photo, style = (nn.functional.interpolate(one, (side, side), mode="bicubic").clamp(-1, 1) for one in (photo, style))

@@ -33,7 +33,10 @@ from cyclestyle.training.learner import Learner, build_networks
 WAYS: dict[str, dict[str, Any]] = {
     "ours": {},
     "ours, apart": {"joined": False},
+    "winograd": {"winograd": "auto"},
+    "winograd, checkpointed": {"winograd": "auto", "checkpointing": True},
     "compiled": {"compile": True},
+    "winograd, compiled": {"winograd": "auto", "compile": True},
     "checkpointed": {"checkpointing": True},
     "bf16": {"mixed_precision": "bf16"},
     "bf16, compiled": {"mixed_precision": "bf16", "compile": True},
