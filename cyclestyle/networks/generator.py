@@ -76,6 +76,8 @@ class ResNetGenerator(nn.Module):
     """Height and width must be multiples of this."""
     checkpointed = False
     """Whether all is computed once more on the way back, part by part, instead of being kept (Chen et al. 2016)."""
+    together = 3
+    """Residual blocks in a part: of nine, so least is kept of what enters parts and of what is in one (their root)."""
 
     def __init__(
         self, width: int = 64, blocks: int = 9, upsampling: str = "transposed", *, residual: bool = False
@@ -100,8 +102,8 @@ class ResNetGenerator(nn.Module):
 
     def forward(self, images: Images) -> Images:
         x = self._through(self.encode, images)  # (n, 4 width, h/4, w/4)
-        for block in self.repaint:
-            x = self._through(block, x)  # (n, 4 width, h/4, w/4)
+        for start in range(0, len(self.repaint), self.together):
+            x = self._through(self.repaint[start : start + self.together], x)  # (n, 4 width, h/4, w/4)
         return self.finish(self._through(self.decode, x), images)  # (n, 3, h, w)
 
     def _through(self, block: nn.Module, x: torch.Tensor) -> torch.Tensor:
