@@ -162,6 +162,8 @@ class _Line:
         self.leaf, self.evaluate, self.count = leaf, evaluate, 0
         self.ended = False
         """Whether the last line led nowhere: then no other would."""
+        self.value: float | None = None
+        """The objective here, where the host has it already: a GPU is not waited for again."""
 
     def begin(self) -> None:
         """The first evaluation."""
@@ -176,14 +178,15 @@ class _Line:
             self.count += 1
             found = self.evaluate(there)
             # At once, as a GPU is waited for. A gradient that is not finite has no finite product, unless the way is 0.
-            parts = (found.total.sum(), (found.gradient * way).sum(), (there != self.leaf).any())
+            parts = (found.total.double().sum(), (found.gradient * way).sum(), (there != self.leaf).any())
             value, along, moved = torch.stack([part.double() for part in parts]).tolist()
             if not (math.isfinite(value) and math.isfinite(along)):
                 raise ValueError(_no_number(self.count))
             return Place(at, value, along, (found, bool(moved)))
 
-        start = Place(0.0, self.here.total.double().sum().item(), slope, (self.here, False))
-        found = strong_wolfe(start, ask, first, most)
+        value = self.here.total.double().sum().item() if self.value is None else self.value
+        found = strong_wolfe(Place(0.0, value, slope, (self.here, False)), ask, first, most)
+        self.value = found.value
         self.leaf, (self.here, moved) = torch.add(self.leaf, way, alpha=found.at), found.known
         self.ended = not moved
         return found
