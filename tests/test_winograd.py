@@ -25,6 +25,15 @@ from cyclestyle.styling.recipes import StylingSettings
 from cyclestyle.training.learner import Learner
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def whatever_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small maps too, which the plain convolution is faster for."""
+    monkeypatch.setattr(winograd, "LEAST", 1)
+    monkeypatch.setattr(winograd, "LEAST_LEARNING", 1)
+
+
 Draw = Callable[..., list[Path]]
 
 
@@ -115,6 +124,17 @@ def test_of_other_types_than_float32_it_is_the_plain_one() -> None:
     for kind in (torch.bfloat16, torch.float64):
         fast = WinogradConv(copy.deepcopy(plain)).to(kind)
         assert torch.equal(fast(x.to(kind)), F.conv2d(x.to(kind), plain.weight.to(kind), plain.bias.to(kind)))
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_small_maps_are_left_to_the_plain_one(monkeypatch: pytest.MonkeyPatch, frozen: bool) -> None:
+    plain = conv(4, 6).requires_grad_(not frozen)
+    fast, x = WinogradConv(plain), torch.randn(3, 4, 22, 14)  # 5 x 3 tiles each
+    monkeypatch.setattr(winograd, "LEAST" if frozen else "LEAST_LEARNING", 45)
+    assert not torch.equal(fast(x), plain(x))
+    assert torch.allclose(fast(x), plain(x), rtol=0, atol=1e-5)
+    monkeypatch.setattr(winograd, "LEAST" if frozen else "LEAST_LEARNING", 46)
+    assert torch.equal(fast(x), plain(x))
 
 
 @pytest.mark.parametrize("upsampling", ["transposed", "resize"])

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 TILE, TAKES = 4, 6
@@ -23,6 +22,9 @@ BAND = 256
 FEWEST, FEWEST_LEARNING = 128, 256
 """Channels from which on it was measured to pay: where weights are frozen (scripts/benchmarks/results/painting.md,
 measuring.md), and where they learn (step.md)."""
+LEAST, LEAST_LEARNING = 16, 64
+"""Tiles from which on it does, likewise: weights are transformed for all tiles of a batch together, when they learn
+each time anew."""
 
 # Equations of section 4.3, for the points 0, 1, -1, 2, -2 and infinity.
 INPUTS = torch.tensor(
@@ -50,7 +52,10 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class WinogradConv(nn.Conv2d):
-    """A 3 x 3 convolution, of the weights that a plain one has; in other types than float32 it is that one."""
+    """A 3 x 3 convolution, of the weights that a plain one has.
+
+    It is the plain one in other types than float32, and for maps so small that this is faster.
+    """
 
     def __init__(self, plain: nn.Conv2d) -> None:
         padding, bias = int(plain.padding[0]), plain.bias is not None
@@ -60,6 +65,9 @@ class WinogradConv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # (n, c, h, w) -> (n, o, h + 2 padding - 2, w + 2 padding - 2)
         if input.dtype != torch.float32 or input.is_cuda or torch.is_autocast_enabled("cpu"):
+            return super().forward(input)
+        down, across = (-(-(size + 2 * int(self.padding[0]) - 2) // TILE) for size in input.shape[-2:])
+        if len(input) * down * across < (LEAST_LEARNING if self.weight.requires_grad else LEAST):
             return super().forward(input)
         if self.kernels is None and not self.weight.requires_grad and input.device.type == "cpu":
             self.kernels = self._settled()
@@ -110,6 +118,8 @@ class _Scratch(threading.local):
     def __call__(self, piece: str, *shape: int) -> Tensor:
         """A piece with whatever it holds, in float32; it is valid until the piece is asked for again."""
         size = math.prod(shape)
+        if size > KEPT:
+            return torch.empty(shape)
         if piece not in self.pieces or self.pieces[piece].numel() < size:
             self.pieces.pop(piece, None)
             with torch.inference_mode(False):  # else it could be used in this mode alone
@@ -118,6 +128,8 @@ class _Scratch(threading.local):
 
 
 SCRATCH = _Scratch()
+KEPT = 1 << 24
+"""Values of the largest pieces that stay when they are not used, 64 MiB."""
 
 
 # One operation each to whoever compiles. `torch.library.custom_op` would do the same in fewer words, but import the
@@ -137,7 +149,7 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, kernels: Tensor
     out = len(weight)
     spread = _spread(x, padding)
     n, height, width, _ = spread.shape
-    made = torch.empty((n, out, height - 2, width - 2), memory_format=torch.channels_last)
+    made = _map(n, out, height - 2, width - 2, x, 2 * padding - 2)
     rows = made.permute(0, 2, 3, 1)
     for band in _bands(spread):
         inputs = _inputs(spread[:, band.inputs], band)
@@ -164,8 +176,9 @@ def _way_back(
     moves, learns = wanted
     transposed = (_own(weight) if kernels is None else kernels).transpose(1, 2)
     spread, (out, channels) = _spread(x, padding), weight.shape[:2]
-    given = _spread(gradient, 0, (spread.shape[1] - 2, spread.shape[2] - 2))
-    of_x = torch.zeros_like(spread.permute(0, 3, 1, 2)) if moves else spread.new_empty(0)
+    n, height, width, _ = spread.shape
+    given = _spread(gradient, 0, (height - 2, width - 2))
+    of_x = _map(n, channels, height, width, x).zero_() if moves else spread.new_empty(0)
     of_kernels = SCRATCH("gradient", PRODUCTS, channels, out).zero_() if learns else spread.new_empty(0)
     for band in _bands(spread):
         results = SCRATCH("tiles", TILE, TILE, *band.tiles, out).copy_(_in_tiles(given[:, band.results], band))
@@ -229,8 +242,23 @@ def _spread(x: Tensor, padding: int, size: tuple[int, int] | None = None) -> Ten
         down, across = (-(-(length - 2) // TILE) * TILE + 2 for length in (height, width))
     else:
         down, across = size
-    padded = F.pad(x, (padding, padding + across - width, padding, padding + down - height))
-    return padded.permute(0, 2, 3, 1).contiguous()
+    spread = SCRATCH("spread" if size is None else "given", len(x), down, across, x.shape[1])
+    if (down, across) != tuple(x.shape[-2:]):
+        spread.zero_()
+    spread[:, padding:][:, : x.shape[2], padding:][:, :, : x.shape[3]].copy_(x.permute(0, 2, 3, 1))
+    return spread
+
+
+def _map(n: int, channels: int, height: int, width: int, like: Tensor, grown: int = 0) -> Tensor:
+    """(n, c, h, w), the channels of a place side by side: in scratch memory, but where `_cut` will give it away."""
+    if _whole((height, width), like, grown):
+        return torch.empty((n, channels, height, width), memory_format=torch.channels_last)
+    return SCRATCH("made", n, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _whole(size: tuple[int, ...], like: Tensor, grown: int) -> bool:
+    """Whether a map is all that is wanted, and laid out as that."""
+    return size == tuple(length + grown for length in like.shape[-2:]) and _layout(like) is torch.channels_last
 
 
 def _cut(made: Tensor, like: Tensor, start: int, grown: int = 0) -> Tensor:
@@ -238,10 +266,10 @@ def _cut(made: Tensor, like: Tensor, start: int, grown: int = 0) -> Tensor:
 
     No view of it: autograd would forbid in-place operations on what is returned.
     """
+    if _whole(tuple(made.shape[-2:]), like, grown):
+        return made
     height, width = (size + grown for size in like.shape[-2:])
-    part, layout = made[:, :, start : start + height, start : start + width], _layout(like)
-    whole = part.shape == made.shape and made.is_contiguous(memory_format=layout)
-    return made if whole else part.clone(memory_format=layout)
+    return made[:, :, start : start + height, start : start + width].clone(memory_format=_layout(like))
 
 
 def _layout(x: Tensor) -> torch.memory_format:
