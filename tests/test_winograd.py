@@ -195,6 +195,7 @@ def test_a_run_that_asks_for_it_learns_the_same_on_processors_that_gain_by_it(mo
     plain, other = learner(), learner(winograd="auto")
     assert quick(plain.bare) == 0
     assert quick(other.bare) == 4  # two in the one block of each generator; those of 128 channels stay
+    assert quick(average.network for average in other.averages.values()) == 0  # their weights change without learning
     for mine, theirs in zip(plain.bare, other.bare, strict=True):
         assert [name for name, _ in mine.named_parameters()] == [name for name, _ in theirs.named_parameters()]
     photos, paintings = torch.rand(2, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1

@@ -41,15 +41,15 @@ class Learner:
         self.processes = processes or Processes.join()
         with self.processes.all_or_none():  # where pretrained weights are wanted, a machine may lack them
             self.bare = build_networks(settings)
-        if settings.compute.winograd == "auto" and pays(accelerator.device):
-            for generator in self.bare.generators:
-                with_fewer_products(generator, FEWEST_LEARNING)
         self.averages = {
             "paint": Average(self.bare.paint, settings.compute.average),
             "unpaint": Average(self.bare.unpaint, settings.compute.average),
         }
         for average in self.averages.values():
             average.network.to(accelerator.device)
+        if settings.compute.winograd == "auto" and pays(accelerator.device):
+            for generator in self.bare.generators:  # not the averages, whose weights seem frozen and are not
+                with_fewer_products(generator, FEWEST_LEARNING)
         # One by one: under DDP each network needs a reducer of its own, since not all take part in each backward pass.
         self.nets = Networks(*(accelerator.prepare(network) for network in self.bare))
         self.notes: list[str] = []
