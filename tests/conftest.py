@@ -1,6 +1,7 @@
 """What several test modules share."""
 
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from cyclestyle.processes import Processes
 
 # Shells start what runs in the background with interrupts ignored, and what is ignored stays so in the package.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests load ONNX Runtime by themselves, too, which would tell of it
 
 Draw = Callable[..., list[Path]]
 

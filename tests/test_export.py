@@ -148,6 +148,31 @@ for name in ("torch", "cyclestyle", "onnx"):
 """
 
 
+OURS = """
+import pathlib, torch
+from cyclestyle.exporting.portable import load_portable
+load_portable(pathlib.Path("painter.onnx"))(torch.zeros(1, 3, 16, 16))
+"""
+THEIRS = """
+import onnxruntime
+onnxruntime.InferenceSession("painter.onnx", providers=["CPUExecutionProvider"])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it keeps its number in another place")
+@pytest.mark.parametrize(("script", "tells"), [(OURS, False), (THEIRS, True)])
+def test_nobody_is_told_that_a_painter_is_used(run: Path, tmp_path: Path, script: str, tells: bool) -> None:
+    """ONNX Runtime by itself keeps a device's number in its user's folder, to send with what it tells."""
+    export(run, to=tmp_path / "painter.onnx")
+    home = tmp_path / "home"
+    home.mkdir()
+    # It is silent where it sees that it is tested; and nothing gets out of here either way.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_", "CI", "PYTEST"))}
+    kept |= {"HOME": str(home), "HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=kept, check=True)
+    assert any("onnxruntime" in path.name for path in home.rglob("*")) == tells
+
+
 def test_where_there_is_no_pytorch_the_example_in_the_card_paints_the_same(
     run: Path, tmp_path: Path, draw: Draw
 ) -> None:

@@ -1,8 +1,13 @@
 """What exporting needs beside the package's own requirements."""
 
+import os
 from importlib import import_module
 from types import ModuleType
 from typing import Any
+
+# ONNX Runtime, from 1.29 on, writes a device's number to its user's cache and tells Microsoft how it is used, unless it
+# is told not to before it is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 INSTALL = "pip install 'cyclestyle[onnx]'"
 
