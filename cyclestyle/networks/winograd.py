@@ -128,8 +128,8 @@ class _Scratch(threading.local):
 
 
 SCRATCH = _Scratch()
-KEPT = 1 << 24
-"""Values of the largest pieces that stay when they are not used, 64 MiB."""
+KEPT = 1 << 23
+"""Values of the largest pieces that stay when they are not used, 32 MiB."""
 
 
 # One operation each to whoever compiles. `torch.library.custom_op` would do the same in fewer words, but import the
