@@ -165,7 +165,8 @@ class _Drawn(Gallery):
 
 def gatys(arguments: argparse.Namespace) -> list[str]:
     """An evaluation of Gatys et al.'s objective and its gradient, VGG-19 to relu5_1, 256 x 256"""
-    objectives = {"plain: NCHW": deep(256, plain=True), "ours: channels_last": deep(256)}
+    ours = "ours: channels_last, winograd" if pays(DEVICE) else "ours: channels_last"
+    objectives = {"plain: NCHW": deep(256, plain=True), ours: deep(256)}
     if arguments.bf16:
         objectives["ours in bf16"] = deep(256, precision="bf16")
     starts = {name: images + 0.1 * torch.randn_like(images) for name, (_, images) in objectives.items()}
