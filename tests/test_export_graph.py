@@ -11,10 +11,10 @@ from torch import nn
 
 from cyclestyle.config import GeneratorSettings
 from cyclestyle.images import Images
+from cyclestyle.networks.fewer_products import WinogradConv, with_fewer_products
 from cyclestyle.networks.generator import ResNetGenerator, build_generator
 from cyclestyle.networks.layers import InstanceNorm, ReflectionPad, initialise
 from cyclestyle.networks.painter import Painter, PainterCard, load_painter
-from cyclestyle.networks.winograd import WinogradConv, with_fewer_products
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

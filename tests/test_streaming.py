@@ -29,12 +29,12 @@ from cyclestyle.networks.areas import (
     Span,
     Sum,
 )
+from cyclestyle.networks.fewer_products import with_fewer_products
 from cyclestyle.networks.generator import build_generator
 from cyclestyle.networks.layers import initialise
 from cyclestyle.networks.painter import Painter, PainterCard, reflect
 from cyclestyle.networks.scratch import Kept, Scratch
 from cyclestyle.networks.streaming import Moments, can_stream, needs, streamed
-from cyclestyle.networks.winograd import with_fewer_products
 
 CPU = torch.device("cpu")
 KINDS = {

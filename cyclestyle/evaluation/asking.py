@@ -25,6 +25,7 @@ from cyclestyle.evaluation.surfaces import PAINTINGS, Surfaces, grid_of, inversi
 from cyclestyle.evaluation.verdict import contradictions, resolution, verdict
 from cyclestyle.evaluation.yardsticks import all_measures
 from cyclestyle.files import IN_PROGRESS, write_text, writing_to
+from cyclestyle.networks.fewer_products import quickest
 from cyclestyle.networks.inception import load_inception
 from cyclestyle.networks.lpips import load_lpips, random_lpips
 from cyclestyle.networks.painter import Painter, load_painter
@@ -113,8 +114,8 @@ def _open_painters(asked: Asked, device: torch.device) -> tuple[Painter, Painter
 def open_eyes(asked: Asked, device: torch.device) -> Eyes:
     """The networks that are asked for. Raises FileNotFoundError, with what to do, where weights are not to be had."""
     if asked.random:
-        perceived = None if "lpips" in asked.leave_out else random_lpips(asked.seed).to(device)
-        return Eyes(random_vgg(asked.seed).to(device), None, perceived, device)
+        perceived = None if "lpips" in asked.leave_out else quickest(random_lpips(asked.seed).to(device), device)
+        return Eyes(quickest(random_vgg(asked.seed).to(device), device), None, perceived, device)
     loaders: dict[str, Callable[[], Any]] = {
         "vgg": lambda: load_vgg(asked.network, asked.weights),
         "inception": lambda: load_inception(asked.weights),
@@ -123,7 +124,7 @@ def open_eyes(asked: Asked, device: torch.device) -> Eyes:
     found, lacking = dict[str, Any](), []
     for name in [name for name in loaders if name not in asked.leave_out]:
         try:
-            found[name] = loaders[name]().to(device)
+            found[name] = quickest(loaders[name]().to(device), device)
         except FileNotFoundError as error:  # all are told at once: who has no internet fetches them elsewhere
             lacking.append(str(error))
     if lacking:

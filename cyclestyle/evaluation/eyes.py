@@ -17,7 +17,7 @@ from cyclestyle.networks.inception import Inception
 from cyclestyle.networks.lpips import Lpips
 from cyclestyle.networks.vgg import Vgg
 
-VERSION = 1
+VERSION = 2
 """Counts up when the numbers of a picture change though networks and settings do not: kept ones are then not used."""
 
 STYLE_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")

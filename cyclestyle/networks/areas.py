@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cyclestyle.images import Picture, pixels_to_images
+from cyclestyle.networks.fewer_products import WinogradConv
 from cyclestyle.networks.painter import mirrored
-from cyclestyle.networks.winograd import BAND, PRODUCTS, WinogradConv
+from cyclestyle.networks.winograd import BAND, PRODUCTS
 
 FLOAT = 4
 """Bytes of a value."""

@@ -27,7 +27,9 @@ STAGES = {
     768: ("Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"),
     2048: ("Mixed_7a", "Mixed_7b", "Mixed_7c"),
 }
-"""Where each level's maps come from; the first two stages end in a pooling. A level is called by its channels."""
+"""Where each level's maps come from. A level is called by its channels."""
+WIDE = (64, 192)
+"""The stages that have large maps; they end in a pooling."""
 
 # The branches of a block, side by side: convolutions one after the other; a tuple stands for two of one input.
 Branch = tuple[str | tuple[str, str], ...]
@@ -112,6 +114,8 @@ class Inception(nn.Module):
     """Features of pictures at the levels of FID, averaged over positions. Frozen."""
 
     name = "Inception"
+    at_once = 1
+    """Pictures whose wide maps a CPU computes together: those of one stay in its cache."""
 
     def __init__(self, tensors: Mapping[str, Tensor], origin: Mapping[str, Any]) -> None:
         """Use as many levels as `tensors` has all weights of, in torch-fidelity's names.
@@ -182,13 +186,16 @@ class Inception(nn.Module):
         for level in self.levels:
             if len(found) == len(set(levels)):
                 break
-            for block in STAGES[level]:
-                x = self.blocks[block](x)
-            if level in {64, 192}:
-                x = F.max_pool2d(x, 3, stride=2)
+            at_once = self.at_once if level in WIDE and x.device.type == "cpu" else len(x)
+            x = torch.cat([self._stage(level, some) for some in x.split(at_once)])
             if level in levels:
                 found[level] = x.to(images.dtype).mean((2, 3))
         return found
+
+    def _stage(self, level: int, x: Tensor) -> Tensor:
+        for block in STAGES[level]:
+            x = self.blocks[block](x)
+        return F.max_pool2d(x, 3, stride=2) if level in WIDE else x
 
 
 def resize(images: Tensor, side: int) -> Tensor:

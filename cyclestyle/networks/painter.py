@@ -13,11 +13,11 @@ from torch import nn
 from cyclestyle.config import GeneratorSettings, Section
 from cyclestyle.files import sha256, written_aside
 from cyclestyle.images import Images
+from cyclestyle.networks.fewer_products import quickest
 from cyclestyle.networks.generator import build_generator
 from cyclestyle.networks.precision import TYPES, Precision
 from cyclestyle.networks.reference import generator_from_reference, read_reference
 from cyclestyle.networks.stored import kinds, read, to_bytes
-from cyclestyle.networks.winograd import pays, with_fewer_products
 from cyclestyle.settings import describe
 
 MARK, FORMAT = "cyclestyle painter", 1
@@ -162,7 +162,7 @@ def load_painter(path: Path, device: torch.device | str = "cpu") -> Painter:
     else:
         network, card = _from_safetensors(path)
     network.requires_grad_(False).eval().to(device).to(memory_format=_layout(torch.device(device), "fp32"))
-    return Painter(with_fewer_products(network) if pays(torch.device(device)) else network, card, sha256(path))
+    return Painter(quickest(network, torch.device(device)), card, sha256(path))
 
 
 def _from_safetensors(path: Path) -> tuple[nn.Module, PainterCard]:

@@ -1,4 +1,4 @@
-"""3 x 3 convolutions with a quarter of the multiplications, for CPUs that are slow enough at multiplying.
+"""3 x 3 convolutions with a quarter of the multiplications, there and back.
 
 Lavin and Gray 2016 ("Fast Algorithms for Convolutional Neural Networks"), F(4x4, 3x3): a tile of 4 x 4 results needs 36
 products per pair of channels instead of 144; what is added before and after are 36 x 36 and 16 x 36 matrices, the same
@@ -9,22 +9,16 @@ exact arithmetic all of it is the convolution; in float32 it differs in the sixt
 import math
 import threading
 from collections.abc import Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 TILE, TAKES = 4, 6
 """Sides of a tile of results, and of the tile of inputs that it needs."""
 PRODUCTS = TAKES**2
 BAND = 256
 """Tiles at once, so that a large picture takes little memory beside its maps."""
-FEWEST, FEWEST_LEARNING = 128, 256
-"""Channels from which on it was measured to pay: where weights are frozen (scripts/benchmarks/results/painting.md,
-measuring.md), and where they learn (step.md)."""
-LEAST, LEAST_LEARNING = 16, 64
-"""Tiles from which on it does, likewise: weights are transformed for all tiles of a batch together, when they learn
-each time anew."""
 
 # Equations of section 4.3, for the points 0, 1, -1, 2, -2 and infinity.
 INPUTS = torch.tensor(
@@ -47,37 +41,6 @@ RESULTS = torch.tensor(
 # The same for both axes at once.
 OF_INPUTS, OF_RESULTS = (torch.kron(matrix, matrix).float() for matrix in (INPUTS, RESULTS))  # (36, 36), (16, 36)
 OF_KERNELS = torch.kron(KERNEL, KERNEL)  # (36, 9)
-
-Network = TypeVar("Network", bound=nn.Module)
-
-
-class WinogradConv(nn.Conv2d):
-    """A 3 x 3 convolution, of the weights that a plain one has.
-
-    It is the plain one in other types than float32, and for maps so small that this is faster.
-    """
-
-    def __init__(self, plain: nn.Conv2d) -> None:
-        padding, bias = int(plain.padding[0]), plain.bias is not None
-        super().__init__(plain.in_channels, plain.out_channels, 3, padding=padding, bias=bias, device="meta")
-        self.weight, self.bias = plain.weight, plain.bias
-        self.register_buffer("kernels", None, persistent=False)
-
-    def forward(self, input: Tensor) -> Tensor:  # (n, c, h, w) -> (n, o, h + 2 padding - 2, w + 2 padding - 2)
-        if input.dtype != torch.float32 or input.is_cuda or torch.is_autocast_enabled("cpu"):
-            return super().forward(input)
-        down, across = (-(-(size + 2 * int(self.padding[0]) - 2) // TILE) for size in input.shape[-2:])
-        if len(input) * down * across < (LEAST_LEARNING if self.weight.requires_grad else LEAST):
-            return super().forward(input)
-        if self.kernels is None and not self.weight.requires_grad and input.device.type == "cpu":
-            self.kernels = self._settled()
-        return torch.ops.cyclestyle.winograd(input, self.weight, self.bias, self.kernels, int(self.padding[0]))
-
-    @torch.inference_mode(False)  # else they could be used in this mode alone
-    @torch.no_grad()
-    def _settled(self) -> Tensor:
-        """What inputs are multiplied with, of weights that change no more; four times as large as these."""
-        return (OF_KERNELS @ _taps(self.weight.double())).float().view(PRODUCTS, self.in_channels, -1)
 
 
 class _Band(NamedTuple):
@@ -223,6 +186,30 @@ def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
 torch.library.register_autograd(FORWARD, _gradients, setup_context=_keep)
 
 
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, kernels: Tensor | None, padding: int) -> Tensor:
+    """A 3 x 3 convolution, float32, on a CPU; it can be differentiated, once.
+
+    Args:
+        x: (n, c, h, w).
+        weight: (o, c, 3, 3).
+        bias: (o,).
+        kernels: what `settled` gave for the weights, where these change no more.
+        padding: 0 or 1.
+
+    Returns:
+        (n, o, h + 2 padding - 2, w + 2 padding - 2), laid out in memory as x is.
+    """
+    made: Tensor = torch.ops.cyclestyle.winograd(x, weight, bias, kernels, padding)
+    return made
+
+
+@torch.inference_mode(False)  # else they could be used in this mode alone
+@torch.no_grad()
+def settled(weight: Tensor) -> Tensor:
+    """What inputs are multiplied with, of weights that change no more; four times as large as these."""
+    return (OF_KERNELS @ _taps(weight.double())).float().view(PRODUCTS, weight.shape[1], -1)
+
+
 def _taps(weight: Tensor) -> Tensor:  # (o, c, 3, 3) -> (9, c o)
     return weight.permute(2, 3, 1, 0).reshape(9, -1)
 
@@ -303,25 +290,3 @@ def _add(tiles: Tensor, rows: Tensor) -> None:
     wide = wide.permute(1, 2, 0, 3, 4)  # (n, i, 6, 4 j + 2, c)
     rows[:, :-2].unflatten(1, (down, TILE)).add_(wide[:, :, :TILE])
     rows[:, 2:].unflatten(1, (down, TILE))[:, :, 2:].add_(wide[:, :, TILE:])
-
-
-def pays(device: torch.device) -> bool:
-    """Whether fewer multiplications are faster here: on x86 with AVX2; with AVX-512 the direct way is as fast."""
-    return device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
-
-
-def with_fewer_products(network: Network, fewest: int = FEWEST) -> Network:
-    """Put it in the place of the convolutions that gain by it, which have so many channels on either side.
-
-    The network is changed, its weights' names are not.
-    """
-    for module in list(network.modules()):
-        for name, child in list(module.named_children()):
-            if type(child) is nn.Conv2d and _gains(child, fewest):
-                setattr(module, name, WinogradConv(child))
-    return network
-
-
-def _gains(conv: nn.Conv2d, fewest: int) -> bool:
-    plain = (conv.kernel_size, conv.stride, conv.dilation, conv.groups) == ((3, 3), (1, 1), (1, 1), 1)
-    return plain and conv.padding in {(0, 0), (1, 1)} and min(conv.in_channels, conv.out_channels) >= fewest

@@ -11,8 +11,8 @@ import torch
 from cyclestyle.files import sha256
 from cyclestyle.images import list_pictures, load, to_images
 from cyclestyle.networks.extractors import Extractor, load_network, random_network, require_taps
+from cyclestyle.networks.fewer_products import quickest
 from cyclestyle.networks.precision import computing_in, settled
-from cyclestyle.networks.winograd import pays, with_fewer_products
 from cyclestyle.progress import Progress
 from cyclestyle.styling.gallery import Described, Gallery, scaled
 from cyclestyle.styling.recipes import LAYERS, Layers, StylingSettings
@@ -59,9 +59,7 @@ def prepare(
         raise ValueError(f"--mix weighs paintings, and --target {wanted.target} takes one; add --target mean")
     precision, note = settled(wanted.precision, device)
     wanted = wanted.model_copy(update={"precision": precision})
-    network = computing_in(precision, _network(wanted, weights, random)).to(device)
-    if pays(device):
-        network = with_fewer_products(network)
+    network = quickest(computing_in(precision, _network(wanted, weights, random)).to(device), device)
     layers, notes = layers_of(network, wanted)
     notes += [note] if note else []
     if random:

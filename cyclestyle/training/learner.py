@@ -12,9 +12,9 @@ from cyclestyle.config import Settings
 from cyclestyle.data.unpaired import Batch
 from cyclestyle.networks.discriminator import bound_spectrally, build_discriminator, pretrained
 from cyclestyle.networks.feature_discriminator import FeatureDiscriminator
+from cyclestyle.networks.fewer_products import FEWEST_LEARNING, pays, with_fewer_products
 from cyclestyle.networks.generator import ResNetGenerator, build_generator
 from cyclestyle.networks.layers import initialise
-from cyclestyle.networks.winograd import FEWEST_LEARNING, pays, with_fewer_products
 from cyclestyle.processes import Processes
 from cyclestyle.training.average import Average
 from cyclestyle.training.compiling import compiled

@@ -21,13 +21,17 @@ from torch import Tensor, nn
 from torchvision.models.inception import Inception3
 from turns import hardware, take_turns
 
-from cyclestyle.evaluation.eyes import exactly
+from cyclestyle.data.inspection import each
+from cyclestyle.evaluation.eyes import Eyes, exactly
 from cyclestyle.evaluation.frechet import frechet
+from cyclestyle.evaluation.looking import one_thread
 from cyclestyle.images import Images, Picture, load, to_images, to_pictures
 from cyclestyle.networks.extractors import random_network
+from cyclestyle.networks.fewer_products import pays, quickest
 from cyclestyle.networks.inception import CLASSES, SIDE, Inception
+from cyclestyle.networks.lpips import random_lpips
 from cyclestyle.networks.precision import computing_in
-from cyclestyle.networks.winograd import pays, with_fewer_products
+from cyclestyle.networks.vgg import random_vgg
 from cyclestyle.styling.descent import Step, adam, lbfgs
 from cyclestyle.styling.gallery import Chosen, Gallery, scaled
 from cyclestyle.styling.objective import Evaluation, Objective
@@ -67,6 +71,10 @@ def extractor(arguments: argparse.Namespace) -> list[str]:
             return network(images, (2048,))[2048]
 
     ways = {name: waited(lambda network=network: see(network)) for name, network in networks.items()}
+    if DEVICE.type == "cpu":
+        ways["ours, as `evaluate` looks: side by side"] = lambda: beside(
+            lambda image: ours(image, (2048,)), images, arguments.threads
+        )
     if arguments.compile:
         fast = torch.compile(lambda images: ours(images, (2048,))[2048], options={"freezing": True})
 
@@ -79,6 +87,37 @@ def extractor(arguments: argparse.Namespace) -> list[str]:
     found = take_turns(ways, arguments.rounds)
     apart = [f"{name}: features off by {off(see(one), see(plain)):.1e}" for name, one in networks.items()]
     return [*found.table(next(iter(ways))), "", "; ".join(apart[1:]) + "."]
+
+
+def beside(see: Callable[[Images], object], images: Images, threads: int) -> None:
+    """Each picture in one thread, as many side by side as there are threads."""
+
+    def look(image: Images) -> None:
+        with exactly():
+            see(image)
+
+    with one_thread():
+        for _ in each(look, images.split(1), threads=threads):
+            pass
+
+
+def looks(arguments: argparse.Namespace) -> list[str]:
+    """All that `evaluate` computes of a picture, 256 x 256: VGG-19, Inception, LPIPS; 8 pictures side by side"""
+    ours, plain = (
+        Eyes(random_vgg().to(DEVICE), inception, random_lpips().to(DEVICE), DEVICE) for inception in inceptions()
+    )
+    plain.vgg.to(memory_format=torch.contiguous_format)
+    plain.lpips.to(memory_format=torch.contiguous_format)
+    quickest(ours.vgg, DEVICE)
+    quickest(ours.lpips, DEVICE)
+    images = torch.rand(8, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    ways = {
+        name: lambda eyes=eyes: beside(eyes.look, images, arguments.threads)
+        for name, eyes in (("plain: NCHW", plain), ("ours", ours))
+    }
+    vectors = [eyes.look(images[:1])[0] for eyes in (plain, ours)]
+    table = take_turns(ways, arguments.rounds).table("plain: NCHW")
+    return [*table, "", f"Vectors are {off(vectors[1], vectors[0]):.1e} apart."]
 
 
 def inceptions() -> tuple[Inception, nn.Module]:
@@ -97,6 +136,7 @@ def inceptions() -> tuple[Inception, nn.Module]:
             nn.init.uniform_(module.running_mean, -0.2, 0.2)
     ours = Inception(like.state_dict(), {})
     plain = copy.deepcopy(ours).to(memory_format=torch.contiguous_format)
+    plain.at_once = 1 << 30
     for name in plain.blocks:
         units = plain.get_submodule(f"blocks.{name}.units")
         assert isinstance(units, nn.ModuleDict)
@@ -142,8 +182,7 @@ def deep(side: int, *, plain: bool = False, **asked: object) -> tuple[Objective,
     if plain:
         network = network.to(memory_format=torch.contiguous_format)
     network = computing_in(wanted.precision, network)
-    if not plain and pays(DEVICE):
-        network = with_fewer_products(network)
+    network = network if plain else quickest(network, DEVICE)
     generator = torch.Generator().manual_seed(1)
     photo, style = (torch.rand(1, 3, 8, 8, generator=generator) * 2 - 1 for _ in range(2))
     photo, style = (nn.functional.interpolate(one, (side, side), mode="bicubic").clamp(-1, 1) for one in (photo, style))
@@ -308,7 +347,7 @@ def main() -> None:
     parser.add_argument("--photo", type=Path)
     parser.add_argument("--style", type=Path)
     parser.add_argument("--weights", type=Path)
-    parts = {part.__name__: part for part in (extractor, distances, gatys, optimisers, descents)}
+    parts = {part.__name__: part for part in (extractor, looks, distances, gatys, optimisers, descents)}
     parser.add_argument("--only", choices=tuple(parts))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

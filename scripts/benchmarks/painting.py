@@ -28,11 +28,11 @@ from cyclestyle.config import GeneratorSettings
 from cyclestyle.data.jobs import Job, mark
 from cyclestyle.files import sha256
 from cyclestyle.images import fit, list_pictures, load, save, to_images, to_pictures
+from cyclestyle.networks.fewer_products import WinogradConv, with_fewer_products
 from cyclestyle.networks.generator import build_generator
 from cyclestyle.networks.layers import InstanceNorm, initialise
 from cyclestyle.networks.painter import Painter, PainterCard, Rounding, load_painter, save_painter
 from cyclestyle.networks.precision import Precision
-from cyclestyle.networks.winograd import WinogradConv, with_fewer_products
 from cyclestyle.pipeline import Behind
 from cyclestyle.progress import Progress
 from cyclestyle.translation.folder import paint_all
