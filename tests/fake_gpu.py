@@ -15,6 +15,8 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from cyclestyle.styling import kernel_mmd
+
 CUDA = torch.device("cuda")
 REFUSED = (DataDependentOutputException, DynamicOutputShapeException)
 """What is raised where somebody has to wait for a number."""
@@ -84,6 +86,7 @@ def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGpu]:
     monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
     with FakeGpu() as mode:
         yield mode
+    kernel_mmd._chosen.cache_clear()
 
 
 def there(*tensors: Any) -> bool:

@@ -294,6 +294,26 @@ def test_every_method_stays_on_the_gpu_and_goes_on_there(
         assert there(stylize(workshop, orders, side, lambda moment: None, state).images)
 
 
+@pytest.mark.parametrize("named", [name for name in ORDERS if name not in {"gatys in tiles", "gatys with regions"}])
+@pytest.mark.usefixtures("no_gradients")
+def test_an_objective_is_not_waited_for(
+    gpu: FakeGpu, tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.setattr(gpu, "answers", True)
+    asked: dict[str, Any] = {"network": "vgg19-distilled"} | SHALLOW | ORDERS[named]
+    asked = {name: one for name, one in asked.items() if name != "resumed"} | {"target": None}
+    wanted = StylingSettings.model_validate(asked | {"method": named.split()[0].strip(",")})
+    workshop = prepare(wanted, draw(tmp_path, 1, size=(56, 50)), CUDA, random=True, show=False).workshop
+    photo = pictures(1, 48, 64)
+    chosen = workshop.gallery.choose("one", 1, lambda: workshop.describe(photo))
+    order = Order(photo, chosen, 1)
+    objective = workshop.objective([order], photo, [workshop.judges(order)], None)
+    objective(photo)
+    waits, moved = gpu.waits, gpu.moved
+    assert there(objective(photo).total)
+    assert (gpu.waits, gpu.moved) == (waits, moved)
+
+
 def test_lbfgs_waits_once_for_every_evaluation_and_for_every_step(
     gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:

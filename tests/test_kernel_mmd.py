@@ -226,3 +226,14 @@ def test_what_cannot_be_is_said():
         kernel_mmd(f, f, "cubic")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="offset of 0 or more"):
         kernel_mmd(f, f, "polynomial", offset=-1)
+
+
+def test_positions_that_were_drawn_in_inference_mode_serve_gradients_too():
+    f = maps(1, 3, 5, 5, seed=4)
+    with torch.inference_mode():
+        seen = gaussian_mmd(f, f.flip(2), bandwidth=1.0, positions=7, seed=99).item()
+    leaf = f.clone().requires_grad_(True)
+    loss = gaussian_mmd(leaf, f.flip(2), bandwidth=1.0, positions=7, seed=99).sum()
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    assert loss.item() == seen
+    assert (gradient != 0).flatten(2).any(1).sum() == 7  # at the positions that were drawn

@@ -255,7 +255,8 @@ def _finite(evaluation: Evaluation, number: int) -> Evaluation:
 def _no_number(number: int) -> str:
     return (
         f"the objective or its gradient is no finite number at evaluation {number:,}; give smaller weights, "
-        "another start, or an optimizer that stays within the range of colours (adam, lbfgsb)"
+        "another start, an optimizer that stays within the range of colours (adam, lbfgsb), or other layers, if a "
+        "target's features are all 0"
     )
 
 

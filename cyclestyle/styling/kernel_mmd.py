@@ -6,6 +6,7 @@ positions cost; a Gaussian kernel tells any two distributions apart, and costs p
 Kernel matrices are made in blocks, and made again for the gradient.
 """
 
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Literal
@@ -55,8 +56,9 @@ def gaussian_mmd(
     if bandwidth is None:
         squared = _pair_square(x, y)
     else:
-        given = torch.as_tensor(bandwidth, dtype=x.dtype, device=x.device)
-        if given.shape not in ((), (1,), (len(x),)) or not bool((given > 0).all()):
+        told = isinstance(bandwidth, Tensor)  # a number is not sent to a GPU to be asked there
+        given = bandwidth.to(x) if told else x.new_full((), bandwidth)
+        if given.shape not in ((), (1,), (len(x),)) or not bool((given > 0).all() if told else bandwidth > 0):
             raise ValueError(f"expected a bandwidth above 0, one for all or one per picture, got {bandwidth}")
         squared = given.square()
     # all points in one place: the kernel is 1 whatever the bandwidth
@@ -185,5 +187,11 @@ def _points(maps: Tensor, positions: int | None, seed: int) -> Tensor:
     count = points.shape[1]
     if positions is None or count <= positions:
         return points
-    chosen = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:positions]
-    return points[:, chosen.to(maps.device)]
+    return points[:, _chosen(count, positions, seed, maps.device)]
+
+
+@functools.lru_cache(maxsize=32)
+@torch.inference_mode(False)  # else they could be used in this mode alone
+def _chosen(count: int, positions: int, seed: int, device: torch.device) -> Tensor:
+    """Which points, the same on every device; kept, as whoever asks once asks at every step."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:positions].to(device)

@@ -45,7 +45,7 @@ def pairs(features: Tensor, style: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     return ((own.double(), other.detach().double()) for own, other in every)
 
 
-def in_convention(total: Tensor, count: float, style: list[Tensor], convention: MapConvention) -> Tensor:
+def in_convention(total: Tensor, count: float | Tensor, style: list[Tensor], convention: MapConvention) -> Tensor:
     """One picture's sum of squared differences () as a convention has it.
 
     Args:

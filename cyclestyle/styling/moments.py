@@ -158,9 +158,9 @@ def in_units_of(size: Tensor, loss: Tensor) -> Tensor:
     of a network rescaled until each channel's mean activation was one (their section 2).
 
     Raises:
-        ValueError: a target of size 0.
+        ValueError: a target of size 0; on a GPU, which would be waited for, the loss is then no finite number.
     """
-    if not bool((size > 0).all()):
+    if not size.is_cuda and not bool((size > 0).all()):
         raise ValueError(
             "the features of a target are all 0, so nothing is measured relative to them; choose another layer, or a "
             "convention that is not relative"

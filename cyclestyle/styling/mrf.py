@@ -87,7 +87,7 @@ def mrf_loss(
         total = _energy(own, _patches(others, size, stride), match.index, kept, (size, stride, averaged))
         asked = _asked(own, torch.ones_like(kept), size, stride)
         count = (asked > 0).sum() if averaged else asked.sum()
-        losses.append(in_convention(total, len(own) * count.item(), others, convention))
+        losses.append(in_convention(total, len(own) * count, others, convention))
     return torch.stack(losses)
 
 

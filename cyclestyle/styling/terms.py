@@ -102,16 +102,22 @@ def map_terms(wanted: StylingSettings, layers: Layers, styles: Sequence[dict[str
         weight = style_weight(wanted) * wanted.histogram_weight / len(taps)
         compare = partial(histogram_loss, bins=HISTOGRAM_BINS)
         return [MapTerm("histogram", tap, weight, _each(compare, tap, styles)) for tap in taps]
-    between: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-        "mmd": partial(_gaussian, seed=seed),
-        "mrf": partial(mrf_loss, stride=MRF_STRIDE),
+    between: dict[str, Callable[[str], Callable[[Tensor], Tensor]]] = {
+        "mmd": lambda tap: _gaussian([style[tap] for style in styles], seed),
+        "mrf": lambda tap: _each(partial(mrf_loss, stride=MRF_STRIDE), tap, styles),
     }
-    return [MapTerm("style", tap, weight, _each(between[wanted.method], tap, styles)) for tap in layers.style]
+    return [MapTerm("style", tap, weight, between[wanted.method](tap)) for tap in layers.style]
 
 
-def _gaussian(features: Tensor, style: Tensor, seed: int) -> Tensor:
-    """With a bandwidth that follows from the style alone: a line search must not meet another function each time."""
-    return gaussian_mmd(features, style, bandwidth=pair_distance(style, style, seed=seed), seed=seed)
+def _gaussian(styles: Sequence[Tensor], seed: int) -> Callable[[Tensor], Tensor]:
+    """With bandwidths that follow from the styles alone: a line search must not meet another function each time."""
+    widths = [pair_distance(style, style, seed=seed).item() for style in styles]
+
+    def loss(features: Tensor) -> Tensor:
+        each = zip(features.split(1), styles, widths, strict=True)
+        return torch.cat([gaussian_mmd(own, style, bandwidth=width, seed=seed) for own, style, width in each])
+
+    return loss
 
 
 def judged_terms(

@@ -103,13 +103,12 @@ def beside(see: Callable[[Images], object], images: Images, threads: int) -> Non
 
 def looks(arguments: argparse.Namespace) -> list[str]:
     """All that `evaluate` computes of a picture, 256 x 256: VGG-19, Inception, LPIPS; 8 pictures side by side"""
-    ours, plain = (
-        Eyes(random_vgg().to(DEVICE), inception, random_lpips().to(DEVICE), DEVICE) for inception in inceptions()
-    )
-    plain.vgg.to(memory_format=torch.contiguous_format)
-    plain.lpips.to(memory_format=torch.contiguous_format)
-    quickest(ours.vgg, DEVICE)
-    quickest(ours.lpips, DEVICE)
+    inception, simple = inceptions()
+    vgg, lpips = random_vgg().to(DEVICE), random_lpips().to(DEVICE)
+    ours = Eyes(quickest(copy.deepcopy(vgg), DEVICE), inception, quickest(copy.deepcopy(lpips), DEVICE), DEVICE)
+    for network in (vgg, lpips):
+        network.to(memory_format=torch.contiguous_format)
+    plain = Eyes(vgg, simple, lpips, DEVICE)
     images = torch.rand(8, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
     ways = {
         name: lambda eyes=eyes: beside(eyes.look, images, arguments.threads)
@@ -120,7 +119,7 @@ def looks(arguments: argparse.Namespace) -> list[str]:
     return [*table, "", f"Vectors are {off(vectors[1], vectors[0]):.1e} apart."]
 
 
-def inceptions() -> tuple[Inception, nn.Module]:
+def inceptions() -> tuple[Inception, Inception]:
     """Ours, and the same network with torchvision's modules where ours has folded ones."""
     torch.manual_seed(0)
     like = Inception3(num_classes=CLASSES, aux_logits=False, init_weights=False).eval().requires_grad_(False)
