@@ -179,7 +179,7 @@ def without_time(card: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_same_card_again_looks_at_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     first = without_time(world.card())
-    monkeypatch.setattr(Look, "_look", lambda *_: pytest.fail("looked again"))
+    monkeypatch.setattr(Eyes, "look", lambda *_: pytest.fail("looked again"))
     assert without_time(world.made(world.asked())) == first
 
 

@@ -228,7 +228,9 @@ def test_distances_descriptors_and_colours_are_found_where_pictures_are(gpu: Fak
     photos, others, maps = pictures(2), pictures(2), torch.rand(2, 70, 20, 30, device=CUDA)
     assert there([measure(photos, others) for measure in (truth.psnr, truth.ssim, truth.ciede2000)])
     assert descriptors.gram_matrix(descriptors.gram(maps, descriptors.directions(70)).to(CUDA)).shape == (2, 64, 64)
+    moved = gpu.moved
     assert relative_distance(maps, maps).shape == self_similarity(maps, maps).shape == (2,)
+    assert gpu.moved == moved + 2  # the numbers alone
     assert there(colour.reinhard(photos, colour.lab_statistics(torch.rand(1, 3, 8, 8))), colour.lab_statistics(photos))
     assert there([colour_control.match_colours(photos, others, how) for how in MAPS])
     assert gpu.waits == 0

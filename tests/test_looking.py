@@ -146,6 +146,37 @@ def test_threads_change_no_bit(scenes: list[Scene], eyes: Eyes, tmp_path: Path, 
     assert len(found) == 5 * 5
 
 
+class Elsewhere(Eyes):
+    """Told to be on a GPU; looks on the CPU, and notes who asked."""
+
+    def look(self, images):  # type: ignore[no-untyped-def]
+        asked.add(threading.current_thread().name)
+        return Eyes(self.vgg, None, self.lpips, torch.device("cpu")).look(images)
+
+
+asked: set[str] = set()
+
+
+def test_a_gpu_is_asked_by_one_thread_while_others_read_and_sees_the_same(
+    scenes: list[Scene], eyes: Eyes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading: set[str] = set()
+    read = View.images
+
+    def noted(view: View) -> torch.Tensor:
+        reading.add(threading.current_thread().name)
+        return read(view)
+
+    monkeypatch.setattr(View, "images", noted)
+    there = Elsewhere(eyes.vgg, None, eyes.lpips, torch.device("cuda"))
+    for _ in range(2):  # and then all is known
+        found = looked_at(scenes, there, tmp_path / "there", batch=2, threads=3)
+    assert asked == {threading.current_thread().name}
+    assert reading
+    assert not asked & reading
+    assert looked_at(scenes, eyes, tmp_path / "here", batch=2) == found
+
+
 @pytest.mark.parametrize("processes", [2, 3])
 def test_processes_change_no_bit_and_share_the_work(
     scenes: list[Scene], eyes: Eyes, tmp_path: Path, processes: int

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cyclestyle.networks.precision import exact_device
+
 LINES_AT_ONCE = 16
-"""Of a feature map: in float64 they stay near the processor, which is several times as fast as all at once."""
+"""Of a feature map on a CPU: in float64 they stay near it, which is several times as fast as all at once."""
 
 MOST_RELATIVE = 1e6
 """Bound of `relative_distance`: features of a photo below a thousandth of the painting's count as a thousandth."""
@@ -37,7 +39,7 @@ def relative_distance(before: Tensor, after: Tensor) -> Tensor:
     """
 
     def relative(x: Tensor, y: Tensor) -> Tensor:
-        sums = torch.zeros(3, dtype=torch.float64)
+        sums = torch.zeros(3, dtype=torch.float64, device=x.device)
         for before, after in zip(_lines(x), _lines(y), strict=True):
             for place, numbers in enumerate((before, after, after - before)):
                 sums[place] += numbers.square().sum()
@@ -84,7 +86,8 @@ def self_similarity(before: Tensor, after: Tensor, side: int = 16) -> Tensor:
 
 def _lines(features: Tensor) -> Iterator[Tensor]:
     """Some lines (w, h, c) of a feature map at a time in float64, in one order whatever the memory layout."""
-    for line in features.permute(1, 2, 0).split(LINES_AT_ONCE):
+    lines = features.permute(1, 2, 0)
+    for line in lines.split(len(lines) if lines.is_cuda else LINES_AT_ONCE):
         yield line.double().contiguous()
 
 
@@ -99,14 +102,15 @@ def _cosines(features: Tensor, height: int, width: int) -> Tensor:
 
 @torch.no_grad()
 def _each(measure: Callable[[Tensor, Tensor], Tensor], before: Tensor, after: Tensor) -> Tensor:
-    """The number of every pair (c, h, w), computed alone in float64 on the CPU."""
+    """The number of every pair (c, h, w), computed alone in float64, where the features lie if that has it."""
     if before.shape != after.shape or before.ndim != 4:
         raise ValueError(
             f"expected pairs of features of one shape (n, c, h, w), got {tuple(before.shape)} and {tuple(after.shape)}"
         )
     if not (before.is_floating_point() and after.is_floating_point()):
         raise ValueError(f"expected float features, got {before.dtype} and {after.dtype}")
-    numbers = torch.empty(len(before), dtype=torch.float64)
+    device = exact_device(before.device)
+    numbers = torch.empty(len(before), dtype=torch.float64, device=device)
     for index, pair in enumerate(zip(before, after, strict=True)):
-        numbers[index] = measure(*(features.cpu() for features in pair))
-    return numbers
+        numbers[index] = measure(*(features.to(device) for features in pair))
+    return numbers.cpu()

@@ -10,7 +10,11 @@ from cyclestyle.data.inspection import each
 from cyclestyle.evaluation.eyes import Eyes, Seen
 from cyclestyle.evaluation.pictures import View
 from cyclestyle.evaluation.store import Store
+from cyclestyle.images import Images
 from cyclestyle.processes import Processes
+
+READERS = 8
+"""Threads that read for a GPU; each has up to four batches waiting."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,17 @@ class Scene:
 
     def __len__(self) -> int:
         return 1 + len(self.made)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Scenes, and what of them is to be seen: (n, 3, side, side) each."""
+
+    scenes: Sequence[Scene]
+    first: Images | None
+    """None: all is known."""
+    made: dict[int, Images]
+    """By the number of the method."""
 
 
 def pair_key(first: View, made: View) -> str:
@@ -38,8 +53,30 @@ class Look:
 
     def at(self, scenes: Sequence[Scene]) -> int:
         """Look at scenes, all with as many methods, unless they are known. Returns how many pictures these are."""
-        if not all(map(self._known, scenes)):
-            self._look(scenes)
+        return self.see(self.fetch(scenes))
+
+    def fetch(self, scenes: Sequence[Scene]) -> Fetched:
+        """Read the pictures that are not known yet, and those that they are compared with."""
+        if all(map(self._known, scenes)):
+            return Fetched(scenes, None, {})
+        made = {
+            number: _side_by_side([scene.made[number] for scene in scenes])
+            for number in range(len(scenes[0].made))
+            if not all(self._known_made(scene, number) for scene in scenes)
+        }
+        return Fetched(scenes, _side_by_side([scene.first for scene in scenes]), made)
+
+    def see(self, fetched: Fetched) -> int:
+        """The networks see the scenes side by side, so these are one batch. Returns how many pictures these are."""
+        scenes = fetched.scenes
+        if fetched.first is not None:
+            vectors, before = self.eyes.look(fetched.first)
+            self._keep([scene.first.key for scene in scenes], vectors)
+            for number, images in fetched.made.items():
+                views = [scene.made[number] for scene in scenes]
+                vectors, after = self.eyes.look(images)
+                self._keep([view.key for view in views], vectors)
+                self._compare(scenes, views, before, after)
         return sum(map(len, scenes))
 
     def _known(self, scene: Scene) -> bool:
@@ -49,18 +86,6 @@ class Look:
     def _known_made(self, scene: Scene, number: int) -> bool:
         made = scene.made[number]
         return self.store.has(made.key, self.length) and self.store.has(pair_key(scene.first, made), self.pairs)
-
-    def _look(self, scenes: Sequence[Scene]) -> None:
-        """The networks see the scenes side by side, so this is one batch."""
-        vectors, before = self.eyes.look(_side_by_side([scene.first for scene in scenes]))
-        self._keep([scene.first.key for scene in scenes], vectors)
-        for number in range(len(scenes[0].made)):
-            if all(self._known_made(scene, number) for scene in scenes):
-                continue
-            views = [scene.made[number] for scene in scenes]
-            vectors, after = self.eyes.look(_side_by_side(views))
-            self._keep([view.key for view in views], vectors)
-            self._compare(scenes, views, before, after)
 
     def _compare(self, scenes: Sequence[Scene], views: Sequence[View], before: Seen, after: Seen) -> None:
         keys = [pair_key(scene.first, view) for scene, view in zip(scenes, views, strict=True)]
@@ -83,12 +108,15 @@ def look_at_all(
     """Look at the scenes, all with as many methods, each process at its share; `progress` is told of its pictures.
 
     Batches are the same however many processes there are. On a CPU, as many as there are `threads` are looked at side
-    by side (`one_thread`).
+    by side (`one_thread`). A GPU sees one after the other, while the next ones are read.
     """
-    batches = [scenes[first : first + batch] for first in range(0, len(scenes), batch)]
-    at_once = threads if look.eyes.device.type == "cpu" else 1
-    for count in each(look.at, processes.share(batches), threads=at_once):
-        progress(count)
+    batches = processes.share([scenes[first : first + batch] for first in range(0, len(scenes), batch)])
+    if look.eyes.device.type == "cpu":
+        for count in each(look.at, batches, threads=threads):
+            progress(count)
+    else:
+        for fetched in each(look.fetch, batches, threads=min(threads, READERS)):
+            progress(look.see(fetched))
 
 
 @contextmanager

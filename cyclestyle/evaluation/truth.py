@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cyclestyle.images import Images, luminance
+from cyclestyle.networks.precision import exact_device
 
 PEAK = 255.0  # largest value of an 8-bit channel
 
@@ -238,12 +239,13 @@ def _eight_bit(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _each(distance: Callable[[Images, Images], Tensor], images: Images, truth: Images) -> Tensor:
-    """The distance of every pair, computed alone in float64."""
+    """The distance of every pair, computed alone in float64, where the pictures lie if that has it."""
     _require_pairs(images, truth)
-    distances = torch.empty(len(images), dtype=torch.float64, device=images.device)
+    device = exact_device(images.device)
+    distances = torch.empty(len(images), dtype=torch.float64, device=device)
     for index in range(len(images)):
         # contiguous, since the order of a sum, and with it the last bit, may follow the memory layout
-        pair = (pictures[index : index + 1].double().contiguous() for pictures in (images, truth))
+        pair = (pictures[index : index + 1].to(device).double().contiguous() for pictures in (images, truth))
         distances[index] = distance(*pair)
     return distances
 

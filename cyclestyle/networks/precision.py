@@ -27,6 +27,11 @@ def settled(wanted: Precision, device: torch.device) -> tuple[Precision, str | N
     return "fp32", f"PyTorch finds no fast {wanted} in {where}: fp32 is taken{other}"
 
 
+def exact_device(device: torch.device) -> torch.device:
+    """Where float64 can be had for what lies on a device: Apple's MPS has none."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def knows(precision: Precision, device: torch.device) -> bool:
     """Whether a device computes in a precision itself."""
     if device.type == "cuda":

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cyclestyle.networks.precision import exact_device
 from cyclestyle.styling.moments import RESOLVED, Moments, covariance, in_units_of, require_alike, variance
 
 ContentConvention = Literal["relative", "gatys-paper", "mean"]
@@ -213,4 +214,4 @@ def _deviation(found: Moments) -> Tensor:
 
 def _exact(tensor: Tensor) -> Tensor:
     """The tensor in float64, on the CPU where its device has none."""
-    return tensor.to("cpu" if tensor.device.type == "mps" else tensor.device, torch.float64)
+    return tensor.to(exact_device(tensor.device), torch.float64)
