@@ -421,3 +421,13 @@ def test_on_a_gpu_batches_and_the_processor_agree(method: str, photos: Path, sty
         ]
         assert (torch.cat(alone) - found[name]).abs().max() < 1e-4 * found[name].abs().max()
     assert (found["cuda"] - found["cpu"]).abs().max() < 1e-3 * found["cpu"].abs().max()
+
+
+def test_where_there_is_no_float64_the_cpu_computes_and_somebody_is_told(tmp_path: Path, draw: Draw) -> None:
+    styles, wanted = draw(tmp_path, 1, size=(40, 40)), StylingSettings(network="vgg19-distilled", size=32)
+    there = prepare(wanted, styles, torch.device("mps"), random=True, show=False)
+    here = prepare(wanted, styles, torch.device("cpu"), random=True, show=False)
+    assert there.workshop.device == torch.device("cpu")
+    assert [note for note in there.notes if note not in here.notes] == [
+        "style transfer is computed on the CPU: it needs float64, which MPS has not"
+    ]

@@ -2,7 +2,7 @@
 
 `psnr` compares numbers, `ssim` and `luminance_ssim` local structure, `ciede2000` the colours a person sees. Pictures
 are RGB tensors of shape (n, 3, h, w) with values in [-1, 1]; nothing is clamped or rounded to 8 bits. The numbers come
-back in float64 on the pictures' device (so not on MPS, which has no float64) and carry no gradient. Pictures are
+back in float64 on the pictures' device (on the CPU for MPS, which has none) and carry no gradient. Pictures are
 measured one at a time: the number of a picture cannot depend on its batch, and memory does not grow with the batch.
 """
 

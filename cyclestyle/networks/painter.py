@@ -95,7 +95,7 @@ class Rounding:
     @classmethod
     def between(cls, painted: Images, exact: Images) -> "Rounding":
         """Compare what two painters made of the same pictures."""
-        apart = painted.double() - exact.double()
+        apart = painted.cpu().double() - exact.cpu().double()
         square = apart.square().mean().item()
         decibels = 10 * math.log10(4 / square) if square else math.inf  # the range is 2, its square 4
         return cls(decibels, apart.abs().mean().item() * 127.5)

@@ -228,8 +228,8 @@ class Moments:
         """Values (1, channels, h, w)."""
         values = part[0].permute(1, 2, 0).flatten(0, 1)  # a column for each channel: how a CPU adds fastest
         mean = values.mean(0)
-        squares = (values - mean).square_().sum(0).double().cpu()
-        apart = mean.double().cpu() - self.mean
+        squares = (values - mean).square_().sum(0).cpu().double()
+        apart = mean.cpu().double() - self.mean
         total = self.count + len(values)
         self.squares += squares + apart.square() * (self.count * len(values) / total)
         self.mean += apart * (len(values) / total)

@@ -12,7 +12,7 @@ from cyclestyle.files import sha256
 from cyclestyle.images import list_pictures, load, to_images
 from cyclestyle.networks.extractors import Extractor, load_network, random_network, require_taps
 from cyclestyle.networks.fewer_products import quickest
-from cyclestyle.networks.precision import computing_in, settled
+from cyclestyle.networks.precision import computing_in, exact_device, settled
 from cyclestyle.progress import Progress
 from cyclestyle.styling.gallery import Described, Gallery, scaled
 from cyclestyle.styling.recipes import LAYERS, Layers, StylingSettings
@@ -44,7 +44,7 @@ def prepare(
     Args:
         wanted: how pictures are stylized.
         styles: pictures, or folders of pictures.
-        device: where it is computed.
+        device: where it is computed; MPS has no float64, so the CPU then, and a note says so.
         weights: folder of the network's weights.
         random: use random weights.
         shares: of each of `styles` in the mean; a folder's is shared out among its pictures.
@@ -57,11 +57,14 @@ def prepare(
     wanted = _with_target(wanted, len(paths))
     if shares is not None and wanted.target not in {"mean", "random"}:
         raise ValueError(f"--mix weighs paintings, and --target {wanted.target} takes one; add --target mean")
+    asked, device = device, exact_device(device)  # sums over pictures, and the search, are in float64
     precision, note = settled(wanted.precision, device)
     wanted = wanted.model_copy(update={"precision": precision})
     network = quickest(computing_in(precision, _network(wanted, weights, random)).to(device), device)
     layers, notes = layers_of(network, wanted)
     notes += [note] if note else []
+    if device != asked:
+        notes.append(f"style transfer is computed on the CPU: it needs float64, which {asked.type.upper()} has not")
     if random:
         notes.append("random weights: pictures tell little about the method with those that were learnt")
     gallery = Gallery(paths, of_each)

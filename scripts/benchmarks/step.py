@@ -37,6 +37,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "winograd, checkpointed": {"winograd": "auto", "checkpointing": True},
     "compiled": {"compile": True},
     "winograd, compiled": {"winograd": "auto", "compile": True},
+    "winograd, compiled, checkpointed": {"winograd": "auto", "compile": True, "checkpointing": True},
     "checkpointed": {"checkpointing": True},
     "bf16": {"mixed_precision": "bf16"},
     "bf16, compiled": {"mixed_precision": "bf16", "compile": True},
