@@ -91,6 +91,8 @@ class _Scratch(threading.local):
 
 
 SCRATCH = _Scratch()
+FEW = 1 << 14
+"""Pairs of channels whose kernels are computed at once, in float64."""
 KEPT = 1 << 23
 """Values of the largest pieces that stay when they are not used, 32 MiB."""
 
@@ -207,7 +209,10 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, kernels: Tensor 
 @torch.no_grad()
 def settled(weight: Tensor) -> Tensor:
     """What inputs are multiplied with, of weights that change no more; four times as large as these."""
-    return (OF_KERNELS @ _taps(weight.double())).float().view(PRODUCTS, weight.shape[1], -1)
+    made = weight.new_empty(PRODUCTS, weight.shape[0] * weight.shape[1])
+    for part, of_part in zip(_taps(weight).split(FEW, 1), made.split(FEW, 1), strict=True):
+        of_part.copy_(OF_KERNELS @ part.double())
+    return made.view(PRODUCTS, weight.shape[1], -1)
 
 
 def _taps(weight: Tensor) -> Tensor:  # (o, c, 3, 3) -> (9, c o)
