@@ -19,6 +19,8 @@ TILE, TAKES = 4, 6
 PRODUCTS = TAKES**2
 BAND = 256
 """Tiles at once, so that a large picture takes little memory beside its maps."""
+FEW = 1 << 14
+"""Pairs of channels whose kernels are computed at once, in float64."""
 
 # Equations of section 4.3, for the points 0, 1, -1, 2, -2 and infinity.
 INPUTS = torch.tensor(
@@ -91,8 +93,6 @@ class _Scratch(threading.local):
 
 
 SCRATCH = _Scratch()
-FEW = 1 << 14
-"""Pairs of channels whose kernels are computed at once, in float64."""
 KEPT = 1 << 23
 """Values of the largest pieces that stay when they are not used, 32 MiB."""
 

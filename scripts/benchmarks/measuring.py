@@ -22,7 +22,7 @@ from torchvision.models.inception import Inception3
 from turns import hardware, take_turns
 
 from cyclestyle.data.inspection import each
-from cyclestyle.evaluation.eyes import Eyes, exactly
+from cyclestyle.evaluation.eyes import Eyes, columns, exactly
 from cyclestyle.evaluation.frechet import frechet
 from cyclestyle.evaluation.looking import one_thread
 from cyclestyle.images import Images, Picture, load, to_images, to_pictures
@@ -31,7 +31,7 @@ from cyclestyle.networks.fewer_products import pays, quickest
 from cyclestyle.networks.inception import CLASSES, SIDE, Inception
 from cyclestyle.networks.lpips import random_lpips
 from cyclestyle.networks.precision import computing_in
-from cyclestyle.networks.vgg import random_vgg
+from cyclestyle.networks.vgg import Vgg, random_vgg
 from cyclestyle.styling.descent import Step, adam, lbfgs
 from cyclestyle.styling.gallery import Chosen, Gallery, scaled
 from cyclestyle.styling.objective import Evaluation, Objective
@@ -116,7 +116,19 @@ def looks(arguments: argparse.Namespace) -> list[str]:
     }
     vectors = [eyes.look(images[:1])[0] for eyes in (plain, ours)]
     table = take_turns(ways, arguments.rounds).table("plain: NCHW")
-    return [*table, "", f"Vectors are {off(vectors[1], vectors[0]):.1e} apart."]
+    exact = copy.deepcopy(vgg).double()
+    rounded = [f"{name} {roundings(eyes.vgg, exact, images[:1])}" for name, eyes in (("plain", plain), ("ours", ours))]
+    told = f"Vectors are {off(vectors[1], vectors[0]):.1e} apart. Parts of VGG-19's off float64: {'; '.join(rounded)}."
+    return [*table, "", told]
+
+
+def roundings(vgg: Vgg, exact: Vgg, images: Images) -> str:
+    """How far the parts of what is seen are from those of a network in float64: the farthest, and the deepest means."""
+    eyes = Eyes(vgg, None, None, DEVICE)
+    found, true = eyes.look(images)[0], Eyes(exact, None, None, DEVICE).look(images.double())[0]
+    parts = {name: off(found[:, where], true[:, where]) for name in eyes.parts for where in [columns(eyes.parts, name)]}
+    farthest, level = max(parts, key=lambda name: parts[name]), f"level/{eyes.levels[-1]}"
+    return f"{parts[farthest]:.1e} at most ({farthest}), {level} {parts[level]:.1e}"
 
 
 def inceptions() -> tuple[Inception, Inception]:
