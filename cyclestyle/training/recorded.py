@@ -8,6 +8,7 @@ that of the update.
 Not tried on a GPU so far: it was written after PyTorch's documentation; what can be tested without one is.
 """
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -34,6 +35,7 @@ class Recorded:
     def __init__(self, function: Callable[..., Any], *, warm_up: int = WARM_UP) -> None:
         self.function, self.warm_up = function, warm_up
         self.calls = 0
+        self.stream: torch.cuda.Stream | None = None
         self.graph: torch.cuda.CUDAGraph | None = None
         self.inputs: list[torch.Tensor] = []
         self.result: Any = None
@@ -52,18 +54,24 @@ class Recorded:
         return self.result
 
     def _aside(self, given: Sequence[torch.Tensor]) -> Any:
-        """As a call without a graph; on a stream of its own, as it will be while recording."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        """As a call without a graph; on the stream that will be recorded.
+
+        It is one stream for all: memory that was taken on one is not given to another, and what autograd keeps of a
+        stream that is not recorded would break the recording off.
+        """
+        self.stream = self.stream or torch.cuda.Stream()
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
             result = self.function(*given)
-        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.current_stream().wait_stream(self.stream)
         return result
 
     def _record(self, given: Sequence[torch.Tensor]) -> None:
         self.inputs = [tensor.clone() for tensor in given]
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        gc.collect()  # of what lies in cycles, memory is not given back before
+        # Threads that load pictures may ask for pinned memory meanwhile, which "global" would not let them.
+        with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
             self.result = self.function(*self.inputs)
         self.graph = graph
 
