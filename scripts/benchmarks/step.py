@@ -18,16 +18,18 @@ from statistics import mean
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
-from torch import nn
+from torch import Tensor, nn
 from turns import hardware, take_turns
 
 from cyclestyle.config import Settings
 from cyclestyle.data.unpaired import Batch
 from cyclestyle.footprint import peak_memory
 from cyclestyle.networks.layers import InstanceNorm
-from cyclestyle.training.cyclegan import Fakes, Losses, gradients
+from cyclestyle.networks.winograd import convolution
+from cyclestyle.training.cyclegan import Fakes, Losses, Networks, gradients
 from cyclestyle.training.learner import Learner, build_networks
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -81,9 +83,8 @@ class Batches:
         return Batch(photos, paintings)
 
 
-def plain(arguments: argparse.Namespace) -> Callable[[], Losses]:
-    """The step as the reference writes it."""
-    wanted, batches, chances = settings(arguments), Batches(arguments), random.Random(0)
+def plain_networks(wanted: Settings) -> Networks:
+    """The four networks with PyTorch's own instance norm."""
     nets = build_networks(wanted)
     for net in nets:
         net.to(DEVICE)
@@ -91,9 +92,16 @@ def plain(arguments: argparse.Namespace) -> Callable[[], Losses]:
             for name, child in module.named_children():
                 if isinstance(child, InstanceNorm):
                     setattr(module, name, nn.InstanceNorm2d(child.channels))
-    pools: dict[str, list[torch.Tensor]] = {"paintings": [], "photos": []}
+    return nets
 
-    def shown(pool: list[torch.Tensor], fresh: torch.Tensor) -> torch.Tensor:
+
+def plain(arguments: argparse.Namespace) -> Callable[[], Losses]:
+    """The step as the reference writes it."""
+    wanted, batches, chances = settings(arguments), Batches(arguments), random.Random(0)
+    nets = plain_networks(wanted)
+    pools: dict[str, list[Tensor]] = {"paintings": [], "photos": []}
+
+    def shown(pool: list[Tensor], fresh: Tensor) -> Tensor:
         found = []
         for picture in fresh.split(1):
             if len(pool) < 50:
@@ -116,7 +124,7 @@ def plain(arguments: argparse.Namespace) -> Callable[[], Losses]:
     ]
 
     def step() -> Losses:
-        losses = gradients(nets, next(batches), remember, wanted.objective, torch.Tensor.backward)
+        losses = gradients(nets, next(batches), remember, wanted.objective, Tensor.backward)
         for adam in adams:
             adam.step()
             adam.zero_grad(set_to_none=True)
@@ -126,15 +134,21 @@ def plain(arguments: argparse.Namespace) -> Callable[[], Losses]:
     return step
 
 
-def ours(arguments: argparse.Namespace, **compute: Any) -> Callable[[], Losses]:
-    """What a run does at each step."""
+def learner_of(arguments: argparse.Namespace, **compute: Any) -> Learner:
+    """Whose steps a run takes."""
     AcceleratorState._reset_state(True)
     GradientState._reset_state()
     wanted = settings(arguments, **compute)
     accelerator = Accelerator(mixed_precision=wanted.compute.mixed_precision, cpu=DEVICE.type == "cpu")
-    learner, batches = Learner(wanted, accelerator), Batches(arguments)
+    learner = Learner(wanted, accelerator)
     for note in learner.notes:
         raise SystemExit(note)
+    return learner
+
+
+def ours(arguments: argparse.Namespace, **compute: Any) -> Callable[[], Losses]:
+    """What a run does at each step."""
+    learner, batches = learner_of(arguments, **compute), Batches(arguments)
 
     def step() -> Losses:
         losses = learner.take_step(batches, 1.0).losses
@@ -191,6 +205,70 @@ def differences(arguments: argparse.Namespace, ways: list[str]) -> list[str]:
     return lines
 
 
+def first(arguments: argparse.Namespace, way: str, of: torch.dtype) -> tuple[dict[str, float], Tensor]:
+    """The losses and all gradients of the first pass, before any update, computed in numbers of one type."""
+    photos, paintings, _ = next(Batches(arguments))
+    batch = Batch(photos.to(of), paintings.to(of))
+    if way == "plain":
+        nets = Networks(*(net.to(DEVICE, of) for net in plain_networks(settings(arguments))))
+        losses = gradients(nets, batch, lambda fakes: fakes, settings(arguments).objective, Tensor.backward)
+    else:
+        learner = learner_of(arguments, **WAYS[way])
+        nets = Networks(*(net.to(of) for net in learner.bare))
+        losses = learner._pass(batch, 0)
+    found = [p.grad.double().flatten() for net in nets for p in net.parameters() if p.grad is not None]
+    return {name: loss.item() for name, loss in losses.items()}, torch.cat(found)
+
+
+def same_mathematics(arguments: argparse.Namespace, ways: list[str]) -> list[str]:
+    """How far the first losses and gradients are from the plain ones, and both from those in float64.
+
+    Networks have kinks, and rounding alone turns some values from one side of theirs to the other. So it is float64
+    that tells whether two ways compute the same.
+    """
+    told = ["| way | losses off | gradients off | gradients off float64's | in float64, losses off | gradients off |"]
+    told.append("|---|---:|---:|---:|---:|---:|")
+    plain, exact = (first(arguments, "plain", of) for of in (torch.float32, torch.float64))
+    for way in ways:
+        found, there = (first(arguments, way, of) for of in (torch.float32, torch.float64))
+        numbers = [*apart(found, plain), apart(found, exact)[1], *apart(there, exact)]
+        told.append(f"| {way} | {' | '.join(f'{number:.1e}' for number in numbers)} |")
+    return told
+
+
+def apart(found: tuple[dict[str, float], Tensor], expected: tuple[dict[str, float], Tensor]) -> tuple[float, float]:
+    """By how much the farthest loss is off, and all gradients in their norm; relative."""
+    (losses, flat), (true, exact) = found, expected
+    farthest = max(abs(losses[name] / loss - 1) for name, loss in true.items())
+    return farthest, ((flat - exact).norm() / exact.norm()).item()
+
+
+def roundings() -> list[str]:
+    """How far a convolution of 256 channels of 64 x 64 is from float64: its results, and its gradients."""
+    chances = torch.Generator().manual_seed(0)
+    x, weight, gradient = (
+        torch.randn(shape, generator=chances) for shape in ((1, 256, 64, 64), (256, 256, 3, 3), (1, 256, 64, 64))
+    )
+    kinds: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "plain": lambda x, weight: F.conv2d(x, weight, padding=1),
+        "Winograd": lambda x, weight: convolution(x, weight, None, None, 1),
+    }
+
+    def there_and_back(kind: str, of: torch.dtype) -> list[Tensor]:
+        given = [one.to(of, copy=True).requires_grad_() for one in (x, weight)]
+        made = kinds[kind](*given)
+        made.backward(gradient.to(of))
+        return [made.detach(), *(one.grad for one in given if one.grad is not None)]
+
+    exact = there_and_back("plain", torch.float64)
+    told = ["| convolution | results, off float64 | gradients of the map | of the weights |", "|---|---:|---:|---:|"]
+    for kind in kinds:
+        pairs = zip(there_and_back(kind, torch.float32), exact, strict=True)
+        off = [f"{((found - true).norm() / true.norm()).item():.1e}" for found, true in pairs]
+        told.append(f"| {kind} | {' | '.join(off)} |")
+    return told
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--side", type=int, default=128)
@@ -198,8 +276,9 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=9)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="0: no times")
     parser.add_argument("--curve", type=int, default=0, help="steps of which losses are compared; 0: none")
+    parser.add_argument("--gradients", action="store_true", help="how far first losses and gradients are off, too")
     parser.add_argument("--ways", nargs="+", default=["ours", "ours, apart", "compiled", "checkpointed"], choices=WAYS)
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--peak", choices=["plain", *WAYS], help=argparse.SUPPRESS)
@@ -211,10 +290,13 @@ def main() -> None:
     ways = ["plain", *arguments.ways]
     networks = f"{arguments.side} px, width {arguments.width}, {arguments.blocks} blocks, batch {arguments.batch}"
     print(f"{networks}; {hardware()}\n")
-    timed = take_turns({way: build(arguments, way) for way in ways}, arguments.rounds, warm=3)
-    print("\n".join(timed.table("plain")), flush=True)
+    if arguments.rounds:
+        timed = take_turns({way: build(arguments, way) for way in ways}, arguments.rounds, warm=3)
+        print("\n".join(timed.table("plain")), flush=True)
     if not arguments.no_memory:
         print("\n" + "\n".join(memory(ways)), flush=True)
+    if arguments.gradients:
+        print("\n" + "\n".join([*same_mathematics(arguments, ways), "", *roundings()]), flush=True)
     if arguments.curve:
         print("\n" + "\n".join(differences(arguments, ways)), flush=True)
 
