@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from cyclestyle.capacity import require_code
 from cyclestyle.data.photo import read_photo
 from cyclestyle.exporting.portable import PortablePainter, load_portable
 from cyclestyle.files import reason
@@ -193,15 +194,16 @@ def _named(device: torch.device | str) -> torch.device:
 def device_for(wanted: torch.device | str | None) -> torch.device:
     """The device that is wanted, or the best there is. Raises ValueError where PyTorch has no such device."""
     if wanted is None:
-        return torch.device(
-            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        )
+        best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        require_code(device := torch.device(best))
+        return device
     device = _named(wanted)
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         said = str(error).splitlines()[0]
         raise ValueError(f"there is no device {str(wanted)!r} here ({said}); give cpu") from None
+    require_code(device)
     return device
 
 

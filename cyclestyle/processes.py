@@ -3,16 +3,20 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from accelerate import PartialState
 
+from cyclestyle.capacity import require_code
 from cyclestyle.files import reason
 from cyclestyle.launch import must_be_together, wants_cpu
 
 Item = TypeVar("Item")
+PATIENCE = timedelta(days=1)
+"""How long processes wait for one another: the main one may measure large sets alone meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,9 @@ class Processes:
         state = PartialState(cpu=wants_cpu())
         must_be_together(state.num_processes)
         assert state.device is not None  # set as soon as there is a state
-        group = dist.new_group(backend="gloo") if state.num_processes > 1 else None
+        require_code(state.device)
+        # Of one that ends, gloo hears at once; one that only computes for long is waited for.
+        group = dist.new_group(backend="gloo", timeout=PATIENCE) if state.num_processes > 1 else None
         return cls(state, state.device, group)
 
     @property

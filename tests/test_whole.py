@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from test_streaming import KINDS, a_painter, noise
@@ -16,8 +15,8 @@ from torch import nn
 from cyclestyle.images import Picture, luminance, to_images
 from cyclestyle.networks.lpips import random_lpips
 from cyclestyle.networks.painter import Painter, save_painter
-from cyclestyle.translation import room, whole
-from cyclestyle.translation.room import TooLargeError, at_once, bytes_of, free_memory, in_words, resident
+from cyclestyle.translation import whole
+from cyclestyle.translation.room import TooLargeError, at_once, bytes_of, in_words, resident
 from cyclestyle.translation.whole import paint_picture, plan_for
 
 CPU = torch.device("cpu")
@@ -199,23 +198,3 @@ def test_amounts_of_memory_are_read_as_people_write_them() -> None:
 def test_amounts_in_words_are_never_too_little() -> None:
     for size in (1, 999_999, 10**6, 998_999_999, 10**9, 1_000_000_001, 2 * 10**9, 7_340_032_123):
         assert size <= bytes_of(in_words(size)) <= 1.11 * size + 10**6
-
-
-def test_a_container_s_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
-    monkeypatch.setattr(room, "CONTAINER", [(limit, used)])
-    assert free_memory(CPU) == pytest.approx(psutil.virtual_memory().available, rel=0.2)
-    limit.write_text("max\n")
-    used.write_text("1000000\n")
-    assert free_memory(CPU) > 3_000_000
-    limit.write_text("3000000\n")
-    assert free_memory(CPU) == 2_000_000
-    # what is in memory only because it was read from files can be had
-    stat = tmp_path / "memory.stat"
-    stat.write_text("anon 400000\ninactive_file 250000\nactive_file 50000\nfile 300000\n")
-    assert free_memory(CPU) == 2_300_000
-    stat.write_text("inactive_file 1\nactive_file 1\ntotal_inactive_file 7\ntotal_active_file 8\n")
-    assert free_memory(CPU) == 2_000_015
-    stat.unlink()
-    limit.write_text("1000\n")
-    assert free_memory(CPU) == 0

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Literal
 
-import psutil
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 
+from cyclestyle.capacity import free_memory
 from cyclestyle.networks.extractors import Extractor
 from cyclestyle.styling.tiles import grid
 from cyclestyle.styling.workshop import Workshop
@@ -19,13 +19,6 @@ TILES = (2048, 1536, 1024, 768, 512, 384, 256, 128)
 """Sides that are tried, the largest first: the smaller a tile, the more its border costs."""
 PASSING = 3
 """Maps of the widest layer that exist beside those which are kept for the way back."""
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that can still be had where pictures are computed."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
 
 
 def estimate(workshop: Workshop, pictures: int, size: tuple[int, int], side: int | None) -> int:

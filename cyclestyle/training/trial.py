@@ -4,10 +4,10 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 
-import psutil
 import torch
 from accelerate import Accelerator, PartialState
 
+from cyclestyle.capacity import free_memory
 from cyclestyle.config import Settings
 from cyclestyle.data.unpaired import Batch
 from cyclestyle.processes import Processes
@@ -88,11 +88,11 @@ def _pairs(settings: Settings, device: torch.device) -> Iterator[Batch]:
 
 
 def _free(device: torch.device) -> int:
-    """Bytes that can still be had."""
+    """Bytes that can still be had; of a GPU, without what PyTorch holds for the next step."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
+    return free_memory(device)
 
 
 def _now(device: torch.device) -> float:

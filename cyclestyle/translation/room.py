@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import psutil
-import torch
 
 from cyclestyle.networks.painter import Painter
 
@@ -20,13 +19,6 @@ READING = 18
 transparency, 16 read from WebP and 17 written as one."""
 PIXEL = 40
 """Bytes of a pixel as it is read, given to the network, taken from it and put together."""
-
-
-CONTAINER = [
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
-]
-"""A container's limit and what it has used of it, as Linux tells both: in version 2 and 1 of control groups."""
 
 
 class TooLargeError(ValueError):
@@ -51,29 +43,6 @@ def in_words(size: float) -> str:
 def resident() -> int:
     """Bytes that this process has in memory now."""
     return psutil.Process().memory_info().rss
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that can still be had where pictures are painted; of a container, what its limit leaves."""
-    if device.type == "cuda":
-        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by PyTorch, for what comes
-        return torch.cuda.mem_get_info(device)[0] + held
-    left = psutil.virtual_memory().available
-    for limit, used in CONTAINER:
-        try:
-            left = min(left, int(limit.read_text()) - int(used.read_text()) + _cached(used.parent))
-        except (OSError, ValueError):  # no container; "max", which is no number
-            continue
-    return max(left, 0)
-
-
-def _cached(group: Path) -> int:
-    """Bytes of files that a container keeps in memory as long as nobody asks for it; the system counts them as used."""
-    try:
-        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        return sum(int(stat.get(f"total_{name}", stat[name])) for name in ("inactive_file", "active_file"))
-    except (OSError, ValueError, KeyError):
-        return 0
 
 
 def require_to_read(photo: Path, pixels: int, max_memory: int) -> None:

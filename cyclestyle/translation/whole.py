@@ -12,12 +12,13 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from cyclestyle.capacity import free_memory
 from cyclestyle.images import Images, Picture, luminance, to_images, to_levels
 from cyclestyle.networks.painter import Painter
 from cyclestyle.networks.scratch import Scratch
 from cyclestyle.networks.streaming import Needs, can_stream, needs, streamed
 from cyclestyle.styling.colour_control import with_luminance
-from cyclestyle.translation.room import PIXEL, SHARE, TooLargeError, at_once, free_memory, in_words, resident
+from cyclestyle.translation.room import PIXEL, SHARE, TooLargeError, at_once, in_words, resident
 
 STRONGEST = 1.5
 """Half as much again as the painter does; beyond, there is little left but cut colours."""
