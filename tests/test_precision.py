@@ -7,10 +7,12 @@ import torch
 from test_inception import whole
 from torch import Tensor
 
+from cyclestyle.config import GeneratorSettings
 from cyclestyle.networks import precision
 from cyclestyle.networks.extractors import random_network
 from cyclestyle.networks.inception import Inception
-from cyclestyle.networks.precision import computing_in, knows, settled
+from cyclestyle.networks.painter import Painter, PainterCard
+from cyclestyle.networks.precision import computing_in, full_fp32, knows, settled
 from cyclestyle.styling.moments import moments
 
 CPU = torch.device("cpu")
@@ -34,6 +36,27 @@ def test_features_come_as_the_pictures_are_and_near_those_of_fp32(kind: Any) -> 
         assert found.dtype == torch.float32
         assert found.is_contiguous(memory_format=torch.channels_last)
         assert 1e-4 < off(found, expected) < 0.15, tap  # 8 bits, and not 24, through up to 26 layers
+
+
+def test_gpus_keep_all_bits_of_fp32_where_it_is_asked_for() -> None:
+    before = torch.backends.cudnn.allow_tf32
+    with full_fp32(), full_fp32():
+        assert (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic) == (False, True)
+    assert torch.backends.cudnn.allow_tf32 == before
+
+    class Asked(torch.nn.Module):
+        multiple, said = 1, ()
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.said = (*self.said, torch.backends.cudnn.allow_tf32)
+            return images
+
+    network = Asked()
+    Painter(network, PainterCard(direction="unknown", generator=GeneratorSettings(), side=None, step=None), "")(
+        pictures(2, 16)
+    )
+    assert network.said == (False, False)
+    assert torch.backends.cudnn.allow_tf32 == before
 
 
 def test_statistics_are_nearer_than_features() -> None:

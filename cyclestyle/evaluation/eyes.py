@@ -15,6 +15,7 @@ from cyclestyle.evaluation.truth import luminance_ssim
 from cyclestyle.images import Images
 from cyclestyle.networks.inception import Inception
 from cyclestyle.networks.lpips import Lpips
+from cyclestyle.networks.precision import full_fp32
 from cyclestyle.networks.vgg import Vgg
 
 VERSION = 2
@@ -35,8 +36,8 @@ LEVELS = (192, 768, 2048)
 
 @contextmanager
 def exactly() -> Iterator[None]:
-    """Without gradients, and on GPUs in full fp32: TF32, which torch uses there by default, moves every number."""
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+    """Without gradients, and on GPUs in full fp32: TF32 would move every number."""
+    with torch.inference_mode(), full_fp32():
         yield
 
 

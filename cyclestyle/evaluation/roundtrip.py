@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-import torch
-
 from cyclestyle.evaluation.behaviour import Behaviour
-from cyclestyle.evaluation.eyes import Eyes
+from cyclestyle.evaluation.eyes import Eyes, exactly
 from cyclestyle.evaluation.pictures import View
 from cyclestyle.images import Images
 from cyclestyle.networks.painter import Painter
@@ -29,7 +27,7 @@ def identity(paintings: Sequence[View], paint: Painter, eyes: Eyes) -> Behaviour
     return _told("Identity", "A painting that is painted once more", _distances(paintings, paint, eyes), eyes)
 
 
-@torch.inference_mode()
+@exactly()
 def _distances(views: Sequence[View], change: Paint, eyes: Eyes) -> dict[str, float]:
     """Means over the pictures, one at a time."""
     step = -(-len(views) // AT_MOST)

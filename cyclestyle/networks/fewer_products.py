@@ -46,7 +46,13 @@ def pays(device: torch.device) -> bool:
 
 
 def quickest(network: Network, device: torch.device) -> Network:
-    """A frozen network, on its device, with fewer products where that is faster; it is changed."""
+    """A frozen network, on its device, as is fastest there; it is changed.
+
+    On a CPU with fewer products, where that is faster. On a GPU with maps in the plain layout in fp32, whose
+    convolutions no tensor core computes (`full_fp32`).
+    """
+    if device.type == "cuda" and next(network.parameters()).dtype == torch.float32:
+        return network.to(memory_format=torch.contiguous_format)
     return with_fewer_products(network) if pays(device) else network
 
 

@@ -15,7 +15,7 @@ from cyclestyle.files import sha256, written_aside
 from cyclestyle.images import Images
 from cyclestyle.networks.fewer_products import quickest
 from cyclestyle.networks.generator import build_generator
-from cyclestyle.networks.precision import TYPES, Precision
+from cyclestyle.networks.precision import TYPES, Precision, full_fp32
 from cyclestyle.networks.reference import generator_from_reference, read_reference
 from cyclestyle.networks.stored import kinds, read, to_bytes
 from cyclestyle.settings import describe
@@ -64,8 +64,9 @@ class Painter:
         height, width = images.shape[-2:]
         padded = reflect(images, *padded_size(self, height, width))
         groups = padded.split(1) if images.device.type in ONE_BY_ONE else [padded]
-        layout = _layout(images.device, self.precision)
-        painted = [self.network(group.to(TYPES[self.precision], memory_format=layout)).float() for group in groups]
+        kind, layout = TYPES[self.precision], _layout(images.device)
+        with full_fp32():
+            painted = [self.network(group.to(kind, memory_format=layout)).float() for group in groups]
         return torch.cat(painted).contiguous()[..., :height, :width]
 
     def rounded(self, precision: Precision) -> "Painter":
@@ -74,13 +75,16 @@ class Painter:
             return self
         device = next(self.network.parameters()).device
         network = copy.deepcopy(self.network).to(TYPES[precision])
-        return replace(self, network=network.to(memory_format=_layout(device, precision)), precision=precision)
+        return replace(self, network=network.to(memory_format=_layout(device)), precision=precision)
 
 
-def _layout(device: torch.device, precision: Precision) -> torch.memory_format:
-    """How maps lie in memory: on a CPU as is faster there; on a GPU the tensor cores ask for it in half precision."""
-    beside = device.type == "cpu" or (device.type == "cuda" and precision != "fp32")
-    return torch.channels_last if beside else torch.contiguous_format
+def _layout(device: torch.device) -> torch.memory_format:
+    """How maps lie in memory: on a CPU as is faster there.
+
+    On a GPU instance norm and reflection padding know the plain layout alone: with another one, every map would be
+    turned around twice for each convolution.
+    """
+    return torch.channels_last if device.type == "cpu" else torch.contiguous_format
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,7 @@ def load_painter(path: Path, device: torch.device | str = "cpu") -> Painter:
         card = PainterCard(direction="unknown", generator=settings, side=None, step=None)
     else:
         network, card = _from_safetensors(path)
-    network.requires_grad_(False).eval().to(device).to(memory_format=_layout(torch.device(device), "fp32"))
+    network.requires_grad_(False).eval().to(device).to(memory_format=_layout(torch.device(device)))
     return Painter(quickest(network, torch.device(device)), card, sha256(path))
 
 

@@ -36,6 +36,7 @@ from cyclestyle.networks.areas import (
 from cyclestyle.networks.generator import ResidualBlock, ResNetGenerator, UNetGenerator, UNetLevel
 from cyclestyle.networks.layers import InstanceNorm, ReflectionPad
 from cyclestyle.networks.painter import Painter, padded_size
+from cyclestyle.networks.precision import full_fp32
 from cyclestyle.networks.scratch import Kept, Scratch
 
 SIDES = (2048, 1024, 512, 384, 256, 192, 128, 96, 64, 48, 32)
@@ -193,7 +194,9 @@ class _Stream:
         for rows in _spans(map_.height, side):
             for columns in _spans(map_.width, side):
                 area = Area(rows, columns)
-                yield area, map_.part(area)
+                with full_fp32():
+                    part = map_.part(area)
+                yield area, part
                 self.tick(map_.work(rows.length * columns.length / (map_.height * map_.width)))
 
 

@@ -12,7 +12,7 @@ from cyclestyle.files import sha256
 from cyclestyle.images import list_pictures, load, to_images
 from cyclestyle.networks.extractors import Extractor, load_network, random_network, require_taps
 from cyclestyle.networks.fewer_products import quickest
-from cyclestyle.networks.precision import computing_in, exact_device, settled
+from cyclestyle.networks.precision import computing_in, exact_device, full_fp32, settled
 from cyclestyle.progress import Progress
 from cyclestyle.styling.gallery import Described, Gallery, scaled
 from cyclestyle.styling.recipes import LAYERS, Layers, StylingSettings
@@ -29,6 +29,7 @@ class Prepared(NamedTuple):
     """Of the network and the paintings, for what a picture says of its making."""
 
 
+@full_fp32()
 def prepare(
     wanted: StylingSettings,
     styles: Sequence[Path],

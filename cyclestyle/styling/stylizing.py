@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cyclestyle.images import Images
+from cyclestyle.networks.precision import full_fp32
 from cyclestyle.styling.descent import Evaluate, State, Step, adam, lbfgs, lbfgsb, warm_start
 from cyclestyle.styling.masks import blend
 from cyclestyle.styling.mdan import Judge
@@ -63,6 +64,7 @@ def scales_of(height: int, width: int, count: int, least: int) -> list[tuple[int
     return [*reversed(fit[1:]), (height, width)] if fit else [(height, width)]
 
 
+@full_fp32()
 def stylize(
     workshop: Workshop,
     orders: Sequence[Order],
