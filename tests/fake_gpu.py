@@ -36,6 +36,8 @@ class FakeGpu(FakeTensorMode):
         """How often one was asked for."""
         self.moved = 0
         """How many tensors went from one device to the other."""
+        self.blocked = 0
+        """How many of them somebody waited for, since they were not to go by themselves."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -61,8 +63,18 @@ class FakeGpu(FakeTensorMode):
         finally:
             self.inside = False
         if func.overloadpacket in COPIES or func.overloadpacket in INDEXED:  # a place may be on the other device
-            self.moved += len({one.device.type for one in (*tensors, made) if isinstance(one, Tensor)}) > 1
+            moved = len({one.device.type for one in (*tensors, made) if isinstance(one, Tensor)}) > 1
+            self.moved += moved
+            self.blocked += moved and not (kwargs.get("non_blocking") or any(one is True for one in args[2:]))
         return made
+
+
+class Event:
+    """What a GPU would tell of: all has happened already."""
+
+    def record(self) -> None: ...
+
+    def synchronize(self) -> None: ...
 
 
 def sent(module: nn.Module, send: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
@@ -83,6 +95,9 @@ def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGpu]:
     monkeypatch.setattr(nn.Module, "_apply", sent)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 << 40, 1 << 40))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
     with FakeGpu() as mode:
         yield mode

@@ -24,7 +24,7 @@ from cyclestyle.evaluation import descriptors, truth
 from cyclestyle.evaluation.content import relative_distance, self_similarity
 from cyclestyle.evaluation.eyes import Eyes
 from cyclestyle.evaluation.gauge import open_gauge
-from cyclestyle.images import to_levels
+from cyclestyle.images import to_images, to_levels
 from cyclestyle.networks.extractors import random_network
 from cyclestyle.networks.generator import build_generator
 from cyclestyle.networks.inception import Inception
@@ -35,6 +35,7 @@ from cyclestyle.networks.scratch import Scratch
 from cyclestyle.networks.streaming import streamed
 from cyclestyle.networks.vgg import Vgg
 from cyclestyle.processes import Processes
+from cyclestyle.progress import Progress
 from cyclestyle.styling import colour, colour_control, descent, stylizing
 from cyclestyle.styling.masks import Regions
 from cyclestyle.styling.objective import Evaluation
@@ -45,6 +46,7 @@ from cyclestyle.styling.workshop import Order
 from cyclestyle.training.guard import Trouble
 from cyclestyle.training.learner import Learner
 from cyclestyle.training.recorded import Recorded, RecordedPass
+from cyclestyle.translation.folder import Treatment, _Paintings
 from cyclestyle.translation.whole import blended
 
 pytestmark = pytest.mark.slow  # half a minute
@@ -183,6 +185,22 @@ def test_pictures_of_odd_sizes_are_painted_in_every_precision(
         assert there(painted, levels)
         assert levels.shape == (2, 37, 50, 3)
     assert (gpu.waits, gpu.moved) == (0, moved)
+
+
+def test_a_batch_of_files_is_sent_painted_and_sent_back_without_waiting(gpu: FakeGpu, tmp_path: Path) -> None:
+    """Else the GPU would stand still while paintings are written, and photos read."""
+    ready, side = painter(tmp_path), (40, 24)
+    batch = [SimpleNamespace(photo=SimpleNamespace(picture=Image.new("RGB", side))) for _ in range(3)]
+    work = _Paintings(ready, CUDA, Treatment(strength=0.7, keep_colour=True), Progress("", 3), None, None, pytest.fail)
+    gpu.blocked = gpu.moved = 0
+    painted = work.together(batch, None)  # type: ignore[arg-type] - of which only the pictures matter here
+    assert painted is not None
+    assert (painted.levels.shape, painted.levels.device.type) == ((3, 24, 40, 3), "cpu")
+    assert painted.there is not None
+    assert (gpu.waits, gpu.blocked, gpu.moved) == (0, 0, 3)  # bytes there; bytes, and whether they are numbers, back
+    gpu.blocked = 0
+    to_images([Image.new("RGB", side)], CUDA).cpu()
+    assert gpu.blocked == 1
 
 
 @pytest.mark.parametrize("generator", GENERATORS[1:3])

@@ -144,6 +144,34 @@ def test_pictures_are_the_same_however_many_are_painted_at_once(tmp_path: Path, 
         assert one.std() > 3  # there is something to see
 
 
+def test_where_a_batch_is_too_much_for_a_gpu_pictures_are_painted_one_by_one(jobs: list[Job]) -> None:
+    class Small(Painter):
+        def __call__(self, images: torch.Tensor) -> torch.Tensor:
+            if len(images) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().__call__(images)
+
+    assert paint(jobs, Small(Negative(), CARD, "1" * 64), batch=3).painted == 5
+    for job in jobs:
+        assert load(job.painting).tobytes() == inverted(job.photo)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu_each_file_holds_its_own_painting(tmp_path: Path, draw: Draw) -> None:
+    """Batches are on their way there and back at the same time."""
+    draw(tmp_path / "in", 23, size=(40, 28), seed=3)
+    painter, made = small_painter(), {}
+    for device in ("cpu", "cuda"):
+        jobs = jobs_for(tmp_path / "in", tmp_path / device, ".png")
+        painter.network.to(device)
+        with Progress("painting", len(jobs), unit="pictures", show=False) as progress:
+            assert paint_all(jobs, painter, device, progress, batch=4).painted == 23
+        made[device] = [np.asarray(load(job.painting)).astype(int) for job in jobs]
+    for one, other in zip(made["cpu"], made["cuda"], strict=True):
+        assert np.abs(one - other).max() <= 1
+
+
 def small_painter(seed: int = 5) -> Painter:
     generator = build_generator(CARD.generator)
     initialise(generator, torch.Generator().manual_seed(seed), deviation=0.1)

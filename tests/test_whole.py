@@ -17,7 +17,7 @@ from cyclestyle.networks.lpips import random_lpips
 from cyclestyle.networks.painter import Painter, save_painter
 from cyclestyle.translation import whole
 from cyclestyle.translation.room import TooLargeError, at_once, bytes_of, in_words, resident
-from cyclestyle.translation.whole import paint_picture, plan_for
+from cyclestyle.translation.whole import fits, paint_picture, plan_for
 
 CPU = torch.device("cpu")
 
@@ -30,6 +30,32 @@ def levels(picture: Picture) -> np.ndarray:
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     """No picture fits at once."""
     monkeypatch.setattr(whole, "at_once", lambda *given: 1 << 60)
+
+
+def test_where_a_gpu_has_too_little_memory_after_all_tiles_are_taken(tmp_path: Path) -> None:
+    class Full(Painter):
+        def __call__(self, images: torch.Tensor) -> torch.Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    painter, photo, said = a_painter(KINDS["resnet"]), noise(60, 44), list[str]()
+    full = Full(painter.network, painter.card, painter.sha256)
+    made = paint_picture(full, photo, aside=tmp_path, say=said.append)
+    assert np.abs(levels(made) - levels(paint_picture(painter, photo))).max() <= 1
+    assert "painted in tiles" in said[0]
+    with pytest.raises(torch.OutOfMemoryError):  # there is no other way
+        paint_picture(Full(nn.Sequential(), painter.card, painter.sha256), photo)
+
+
+def test_maps_of_more_values_than_cuda_counts_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole, "free_memory", lambda device: 1 << 50)
+    monkeypatch.setattr(whole, "_device", lambda painter: torch.device("cuda"))
+    painter = a_painter(KINDS["resnet"])
+    width = painter.card.generator.width
+    wide = 2 * 10**9 // width // 1000
+    small, large = (SimpleNamespace(width=wide, height=high, size=(wide, high)) for high in (1000, 1001))
+    assert fits(painter, small)  # type: ignore[arg-type] - of which only the size matters
+    assert not fits(painter, large)  # type: ignore[arg-type]
+    assert not fits(painter, small, pictures=2)  # type: ignore[arg-type]
 
 
 # --- strength and colour ------------------------------------------------------------------------------------------

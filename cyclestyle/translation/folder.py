@@ -180,24 +180,31 @@ class _Paintings:
             if self.treatment.strength == 0:
                 yield from ((one, one.photo.picture) for one in group)
                 continue
-            if not fits(self.painter, group[0].photo.picture, self.max_memory, len(group)):
-                yield from before.pictures() if before is not None else ()
-                before = None
+            together = fits(self.painter, group[0].photo.picture, self.max_memory, len(group))
+            painted = self.together(group, told) if together else None
+            yield from before.pictures() if before is not None else ()
+            before = None
+            if painted is None:
                 yield from self.alone(group)
                 continue
-            images = to_images([one.photo.picture for one in group], self.device)
-            paintings = self.painter(images)
-            if told is not None:
-                told(images, paintings)
-                told = None
-            finite = paintings.isfinite().all()
-            paintings = blended(images, paintings, self.treatment.strength, keep_colour=self.treatment.keep_colour)
-            yield from before.pictures() if before is not None else ()
-            before = _Painted(group, to_levels(paintings), finite, self.painter)
+            before, told = painted, None
             if self.device.type == "cpu":
                 yield from before.pictures()
                 before = None
         yield from before.pictures() if before is not None else ()
+
+    def together(self, group: list[_Opened], told: Callable[[Images, Images], None] | None) -> "_Painted | None":
+        """Photos of one size as one batch; None where a GPU turned out to have too little memory."""
+        try:
+            images = to_images([one.photo.picture for one in group], self.device)
+            paintings = self.painter(images)
+            if told is not None:
+                told(images, paintings)
+            finite = paintings.isfinite().all()
+            paintings = blended(images, paintings, self.treatment.strength, keep_colour=self.treatment.keep_colour)
+            return _Painted.on_its_way(group, to_levels(paintings), finite, self.painter)
+        except torch.OutOfMemoryError:
+            return None
 
     def alone(self, group: list[_Opened]) -> Iterator[tuple[_Opened, Picture]]:
         """Paintings one by one, in tiles where there is no memory for a whole one."""
@@ -232,9 +239,25 @@ class _Painted:
     finite: torch.Tensor
     """Whether all values were."""
     painter: Painter
+    there: torch.cuda.Event | None
+    """Happens when a GPU has sent both; None: they are there."""
+
+    @classmethod
+    def on_its_way(
+        cls, photos: list[_Opened], levels: torch.Tensor, finite: torch.Tensor, painter: Painter
+    ) -> "_Painted":
+        """Levels are sent as soon as a GPU has them: asked for later, they would come after the next batch."""
+        if levels.device.type != "cuda":
+            return cls(photos, levels, finite, painter, None)
+        levels, finite = (one.to("cpu", non_blocking=True) for one in (levels, finite))
+        there = torch.cuda.Event()
+        there.record()
+        return cls(photos, levels, finite, painter, there)
 
     def pictures(self) -> Iterator[tuple[_Opened, Picture]]:
         """Each photo with its painting, once a GPU has come so far. Raises ValueError for what is no picture."""
+        if self.there is not None:
+            self.there.synchronize()
         if not self.finite:
             names = ", ".join(str(one.job.photo) for one in self.photos)
             raise ValueError(not_numbers(self.painter, names))

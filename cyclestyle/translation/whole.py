@@ -27,6 +27,8 @@ TILE, TILE_ON_GPU = 48 << 20, 1 << 30
 the system: memory in large pieces is got anew for every step (scripts/benchmarks/results/any_size.md)."""
 APART = 96 << 20
 """Bytes left alone under a bound: for the encoder, and for what the allocator does not give back at once."""
+COUNTED_ON_GPU = 2_000_000_000
+"""Values of the largest map: CUDA's reflection padding counts them, and what is added at the edges, in 32 bits."""
 READ_AND_MADE = 8
 """Bytes of a pixel: Pillow takes four for each, of the photo and of the painting."""
 CAREFUL = 0.8
@@ -79,14 +81,25 @@ def paint_picture(
     if strength == 0:
         return picture.copy()
     plan = plan_for(painter, picture, max_memory)
-    if plan is not None:
-        return in_tiles(
-            painter, picture, plan, strength=strength, keep_colour=keep_colour, aside=aside, say=say, tick=tick
-        )
-    images = to_images([picture], _device(painter))
-    painted = blended(images, painter(images), strength, keep_colour=keep_colour)
-    require_numbers(painter, painted)
-    return Image.fromarray(to_levels(painted)[0].cpu().numpy())
+    if plan is None:
+        painting = _at_once(painter, picture, strength, keep_colour)
+        if painting is not None:
+            return painting
+        plan = plan_tiles(painter, picture, max_memory)
+    return in_tiles(painter, picture, plan, strength=strength, keep_colour=keep_colour, aside=aside, say=say, tick=tick)
+
+
+def _at_once(painter: Painter, picture: Picture, strength: float, keep_colour: bool) -> Picture | None:
+    """The painting; None where a GPU has too little memory after all, since others take some, and tiles are left."""
+    try:
+        images = to_images([picture], _device(painter))
+        painted = blended(images, painter(images), strength, keep_colour=keep_colour)
+        require_numbers(painter, painted)
+        return Image.fromarray(to_levels(painted)[0].cpu().numpy())
+    except torch.OutOfMemoryError:
+        if not can_stream(painter):
+            raise
+        return None
 
 
 def blended(photo: Images, painting: Images, strength: float, *, keep_colour: bool) -> Images:
@@ -123,8 +136,9 @@ def fits(painter: Painter, picture: Picture, max_memory: int | None = None, pict
     whole, device = at_once(painter, *picture.size, pictures), _device(painter)
     here = whole
     if device.type != "cpu":
-        here = pictures * PIXEL * picture.width * picture.height
-        if whole > SHARE * free_memory(device):
+        pixels = pictures * picture.width * picture.height
+        here = PIXEL * pixels
+        if whole > SHARE * free_memory(device) or pixels * painter.card.generator.width > COUNTED_ON_GPU:
             return False
     return here + (0 if max_memory is None else APART) <= _host(max_memory)
 
@@ -137,7 +151,12 @@ def _host(max_memory: int | None) -> float:
 
 
 def plan_for(painter: Painter, picture: Picture, max_memory: int | None = None) -> Plan | None:
-    """How large tiles are, and what is kept where; None if the picture fits at once.
+    """How a picture is painted in tiles; None if it fits at once. The rest as for `plan_tiles`."""
+    return None if fits(painter, picture, max_memory) else plan_tiles(painter, picture, max_memory)
+
+
+def plan_tiles(painter: Painter, picture: Picture, max_memory: int | None = None) -> Plan:
+    """How large tiles are, and what is kept where.
 
     Args:
         painter: which.
@@ -147,8 +166,6 @@ def plan_for(painter: Painter, picture: Picture, max_memory: int | None = None) 
     Raises:
         TooLargeError: not even the smallest tiles fit.
     """
-    if fits(painter, picture, max_memory):
-        return None
     device, least = _device(painter), needs(painter, picture)
     own = READ_AND_MADE // 2 * picture.width * picture.height  # the painting; the photo is there already
     spare = int(_host(max_memory)) - own - APART
