@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 from accelerate import Accelerator
 
-from cyclestyle.config import Settings
+from cyclestyle.config import ComputeSettings, Settings
+from cyclestyle.data.unpaired import Batch
 from cyclestyle.processes import Processes
 from cyclestyle.training import trial
-from cyclestyle.training.trial import BATCHES, settled
+from cyclestyle.training.cyclegan import Losses, Remember
+from cyclestyle.training.learner import Learner
+from cyclestyle.training.trial import BATCHES, is_full, settled
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
@@ -84,6 +87,35 @@ def test_where_not_even_one_fits_it_says_what_to_lower(monkeypatch: pytest.Monke
     paces(monkeypatch, {1: OutOfMemoryError("full")})
     with pytest.raises(ValueError, match=r"not even one pair fits into memory; lower --data\.crop"):
         settle(wanted(batch="auto"))
+
+
+def test_a_full_memory_is_known_whoever_says_so() -> None:
+    assert is_full(RuntimeError("CUDA error: out of memory"))
+    assert is_full(RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
+    assert is_full(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"))
+    later = RuntimeError("the recording could not be ended")
+    later.__context__ = OutOfMemoryError("full")
+    assert is_full(later)
+    assert not is_full(RuntimeError("CUDA error: an illegal memory access was encountered"))
+
+
+def test_what_was_tried_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that ended in its midst had counted a pass: from then on gradients would be exchanged in the wrong one."""
+    accelerator = Accelerator(cpu=True, gradient_accumulation_steps=2)
+    settings = wanted(batch="auto").model_copy(update={"compute": ComputeSettings(accumulate=2)})
+    whole, passes = Learner._gradients, 0
+
+    def full(learner: Learner, batch: Batch, remember: Remember) -> Losses:
+        nonlocal passes
+        passes += len(batch.photos) == 2
+        if passes == 3:
+            raise OutOfMemoryError("full")
+        return whole(learner, batch, remember)
+
+    monkeypatch.setattr(Learner, "_gradients", full)
+    assert settled(settings, accelerator, Processes.join(), str).data.pairs == 1
+    assert passes == 3
+    assert (accelerator.step, accelerator._models) == (0, [])
 
 
 def test_other_errors_are_not_taken_for_a_full_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ class Forecast:
         lines = [f"memory  {self.memory / 1e9:.2f} GB at the most, of {there / 1e9:.0f} that this machine has"]
         if self.gpu_memory is not None:
             of = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
-            lines.append(f"        {self.gpu_memory / 1e9:.2f} GB of the GPU's {of / 1e9:.0f}")
+            lines.append(f"        {self.gpu_memory / 1e9:.2f} GB of the GPU's {of / 1e9:.0f}, and some 0.5 for CUDA")
         each = f"{self.step:.2f} s" if self.step >= 1 else f"{1000 * self.step:.0f} ms"
         lines.append(f"speed   {self.pairs / self.step:.3g} pairs/s ({each} for a step of {self.pairs})")
         epochs = self.steps * self.pairs / self.photos
@@ -94,7 +94,9 @@ def rehearse(settings: Settings, *, strict: bool = False, stop: StopRequest | No
         print(f"trying {count} steps ...", file=sys.stderr, flush=True)  # noqa: T201 - what they say is of no use
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             learn(settings.model_copy(update=trial), strict=strict, stop=stop)
-        return _forecast(settings, RunFolder(folder), time.monotonic() - begun)
+        forecast = _forecast(settings, RunFolder(folder), time.monotonic() - begun)
+        PartialState().wait_for_everyone()  # all have read what is removed now
+        return forecast
     except Stopped:  # it speaks of what is saved, and nothing is
         raise Stopped("stopped; nothing of the trial is kept") from None
     finally:

@@ -1,6 +1,5 @@
 """`batch = "auto"`: as many pairs at once as the device is fastest with, found by trying."""
 
-import gc
 import time
 from collections.abc import Callable, Iterator
 
@@ -17,8 +16,11 @@ from cyclestyle.training.recorded import WARM_UP
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 WORTH_IT = 1.1
 """Times as many pairs a second as with half of them: below it, more steps for the same pictures teach more."""
-SHARE = 0.85
-"""Of the device's memory that may be taken: evaluation and whatever else runs need some too."""
+SHARE = 0.6
+"""Of the device's memory that may be taken: pictures may lie there, too, in up to a third of the rest
+(data/gathering.py), and evaluation and whatever else runs need some."""
+FULL = ("out of memory", "ALLOC_FAILED", "can't allocate memory", "not enough memory")
+"""What is said where memory is full, beside PyTorch's own error: by CUDA, its libraries, on the processor."""
 TIMED = 3
 """Steps, after those in which compilers and allocators settle."""
 
@@ -40,6 +42,8 @@ def settled(settings: Settings, accelerator: Accelerator, processes: Processes, 
         best, pace = batch, slowest
     if not pace:
         raise ValueError("not even one pair fits into memory; lower --data.crop or --generator.width")
+    if accelerator.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()  # of batches that are not taken
     say(f"batch {best}: {pace:.3g} pairs/s on each device, the most that is worth its memory")
     return with_batch(settings, best)
 
@@ -51,17 +55,31 @@ def with_batch(settings: Settings, batch: int) -> Settings:
 
 def _pace(settings: Settings, accelerator: Accelerator) -> float:
     """Pairs a second of one process; 0 if they do not fit."""
-    found = 0.0
+    found, scaler = 0.0, accelerator.scaler
+    scale = scaler.state_dict() if scaler else {}
     try:
         found = _timed(settings, accelerator)
     except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+        if not is_full(error):
             raise
     # outside of the `except`, whose error would keep all tensors of the step alive
-    gc.collect()
-    if accelerator.device.type == "cuda":
-        torch.cuda.empty_cache()
+    accelerator.free_memory()  # also counts passes anew, which ended in the midst of a step
+    if scaler:  # noise taught it, and it may have been left in the midst of a step
+        scaler.load_state_dict(scale)
+        scaler._per_optimizer_states.clear()
+    if settings.compute.compile:
+        torch.compiler.reset()  # of so many sizes it would stop compiling
     return found
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether memory is what there was too little of, also for an error that came while another one was dealt with."""
+    while error is not None:
+        named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        if named or any(said in str(error) for said in FULL):
+            return True
+        error = error.__context__
+    return False
 
 
 def _timed(settings: Settings, accelerator: Accelerator) -> float:
@@ -71,7 +89,7 @@ def _timed(settings: Settings, accelerator: Accelerator) -> float:
     learner.nets = learner.bare
     free, spent = _free(accelerator.device), list[float]()
     for step in range((WARM_UP + 1 if learner.recorded else 2) + TIMED):
-        if step == 1 and _free(accelerator.device) < (1 - SHARE) * free:
+        if step == 1 and settings.data.pairs > 1 and _free(accelerator.device) < (1 - SHARE) * free:
             return 0.0
         begun = _now(accelerator.device)
         learner.take_step(pairs, 1.0)
