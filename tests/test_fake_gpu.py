@@ -1,7 +1,7 @@
 """What a GPU does, without one: tensors that only claim to be there show what mixes devices, and what waits."""
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,7 @@ from conftest import Draw
 from fake_gpu import CUDA, REFUSED, FakeGpu, FakeTensor, fake_gpu, there
 from PIL import Image
 from test_inception import whole
-from torch import Tensor
+from torch import Tensor, nn
 
 from cyclestyle.config import DataSettings, GeneratorSettings, Settings
 from cyclestyle.data import gathering
@@ -25,8 +25,9 @@ from cyclestyle.evaluation.content import relative_distance, self_similarity
 from cyclestyle.evaluation.eyes import Eyes
 from cyclestyle.evaluation.gauge import open_gauge
 from cyclestyle.images import to_images, to_levels
+from cyclestyle.networks.discriminator import bound_spectrally
 from cyclestyle.networks.extractors import random_network
-from cyclestyle.networks.generator import build_generator
+from cyclestyle.networks.generator import Enlarged, build_generator
 from cyclestyle.networks.inception import Inception
 from cyclestyle.networks.lpips import random_lpips
 from cyclestyle.networks.painter import Painter, PainterCard, load_painter, save_painter
@@ -129,6 +130,34 @@ def test_a_step_waits_for_nothing_and_what_is_recorded_moves_nothing(
     assert gpu.waits == 0
 
 
+@contextmanager
+def autocast() -> Iterator[None]:
+    """As on a GPU; `torch.autocast` would find none."""
+    torch.set_autocast_enabled("cuda", True)
+    torch.set_autocast_dtype("cuda", torch.bfloat16)
+    try:
+        yield
+    finally:
+        torch.set_autocast_enabled("cuda", False)
+        torch.clear_autocast_cache()
+
+
+def test_autocast_keeps_large_maps_small_and_the_power_iteration_exact(gpu: FakeGpu) -> None:
+    """Both differ on a GPU from what autocast does on a CPU."""
+    halves, seen = Enlarged(scale_factor=2), list[Tensor]()
+    bounded = nn.Sequential(nn.Conv2d(3, 4, 3))
+    bound_spectrally(bounded)
+    bounded.to(CUDA)
+    power = bounded[0].parametrizations.weight[0]  # type: ignore[union-attr,index]
+    method = power._power_method  # type: ignore[union-attr]
+    power._power_method = lambda weight, times: (seen.append(torch.mv(weight, power._v)), method(weight, times))
+    with autocast():
+        assert bounded(pictures(1, 8, 8)).dtype == torch.bfloat16
+        assert halves(pictures(1, 8, 8).bfloat16()).dtype == torch.bfloat16
+        assert nn.functional.interpolate(pictures(1, 8, 8).bfloat16(), scale_factor=2).dtype == torch.float32
+    assert [one.dtype for one in seen] == [torch.float32]
+
+
 def still(gpu: FakeGpu) -> Callable[[Recorded, tuple[Tensor, ...]], Any]:
     """What a recording does the first time, on no stream of its own: it moves nothing from one device to the other."""
 
@@ -191,7 +220,15 @@ def test_a_batch_of_files_is_sent_painted_and_sent_back_without_waiting(gpu: Fak
     """Else the GPU would stand still while paintings are written, and photos read."""
     ready, side = painter(tmp_path), (40, 24)
     batch = [SimpleNamespace(photo=SimpleNamespace(picture=Image.new("RGB", side))) for _ in range(3)]
-    work = _Paintings(ready, CUDA, Treatment(strength=0.7, keep_colour=True), Progress("", 3), None, None, pytest.fail)
+    work = _Paintings(
+        ready,
+        CUDA,
+        Treatment(strength=0.7, keep_colour=True),
+        Progress("", 3, unit="pictures", show=False),
+        None,
+        None,
+        pytest.fail,
+    )
     gpu.blocked = gpu.moved = 0
     painted = work.together(batch, None)  # type: ignore[arg-type] - of which only the pictures matter here
     assert painted is not None

@@ -1,8 +1,11 @@
 """The discriminators: a picture in, a map of scores out, one for each patch. Real is high. No sigmoid at the end."""
 
+from contextlib import nullcontext
+
 import torch
 from torch import nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.parametrize import register_parametrization
 
 from cyclestyle.config import DiscriminatorSettings
 from cyclestyle.files import reason
@@ -95,4 +98,12 @@ def bound_spectrally(discriminator: nn.Module) -> None:
     """
     for module in list(discriminator.modules()):
         if isinstance(module, nn.Conv2d):
-            spectral_norm(module)
+            register_parametrization(module, "weight", SpectralNorm(module.weight))
+
+
+class SpectralNorm(_SpectralNorm):
+    """PyTorch's, one step of the power iteration each time, in fp32: on GPUs autocast would round its vectors."""
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cuda", enabled=False) if weight.is_cuda else nullcontext():
+            return super().forward(weight)

@@ -4,6 +4,8 @@ The residual one is Johnson et al. 2016 with instance norm, as in CycleGAN (Zhu 
 that of pix2pix (Isola et al. 2017, section 6.1.1).
 """
 
+from contextlib import nullcontext
+
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -50,7 +52,15 @@ def double(channels: int, upsampling: str) -> nn.Sequential:
 
 def resize_convolution(channels: int, narrower: int) -> nn.Sequential:
     """Twice the size with the same number of taps for every pixel, so without a checkerboard (Odena et al. 2016)."""
-    return nn.Sequential(nn.Upsample(scale_factor=2), ReflectionPad(1), nn.Conv2d(channels, narrower, 3))
+    return nn.Sequential(Enlarged(scale_factor=2), ReflectionPad(1), nn.Conv2d(channels, narrower, 3))
+
+
+class Enlarged(nn.Upsample):
+    """Each value four times, in the type that it has: on GPUs autocast would make float32 of the largest maps."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cuda", enabled=False) if input.is_cuda else nullcontext():
+            return super().forward(input)
 
 
 class Finish(nn.Module):
@@ -66,7 +76,8 @@ class Finish(nn.Module):
     def forward(self, x: torch.Tensor, images: Images) -> Images:
         if self.residual:
             x = x + images.clamp(-self.LARGEST, self.LARGEST).atanh()
-        return x.tanh()
+        # In half precision it would be 1 from 3.5 on, where no gradient comes through any more; in fp32 from 9 on.
+        return x.to(torch.promote_types(x.dtype, torch.float32)).tanh()
 
 
 class ResNetGenerator(nn.Module):
