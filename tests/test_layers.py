@@ -141,16 +141,23 @@ def test_the_layer_pads_like_that_of_pytorch_whatever_it_is_asked_of_determinism
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("width", [1, 3])
-def test_on_a_gpu_the_gradients_are_the_same_bits_every_time_where_that_is_wanted(width: int) -> None:
-    before = torch.are_deterministic_algorithms_enabled()
-    x = torch.randn(8, 32, 64, 64, generator=seeded(0)).cuda().requires_grad_()
-    weights = torch.randn(8, 32, 64 + 2 * width, 64 + 2 * width, generator=seeded(1)).cuda()
+@pytest.mark.parametrize("beyond", [0, 1, 60])
+def test_on_a_gpu_the_gradients_are_right_and_the_same_bits_every_time_where_that_is_wanted(
+    width: int, beyond: int
+) -> None:
+    """Also of maps so small that a pixel gives to both sides, and of the next larger ones."""
+    before, side = torch.are_deterministic_algorithms_enabled(), 2 * width + 1 + beyond
+    x = torch.randn(8, 32, side, side, generator=seeded(0)).requires_grad_()
+    weights = torch.randn(8, 32, side + 2 * width, side + 2 * width, generator=seeded(1))
+    (expected,) = torch.autograd.grad((ReflectionPad(width)(x) * weights).sum(), x)
+    there, weights = x.detach().cuda().requires_grad_(), weights.cuda()
     try:
         torch.use_deterministic_algorithms(True)
-        grads = [torch.autograd.grad((ReflectionPad(width)(x) * weights).sum(), x)[0] for _ in range(20)]
+        grads = [torch.autograd.grad((ReflectionPad(width)(there) * weights).sum(), there)[0] for _ in range(20)]
     finally:
         torch.use_deterministic_algorithms(before)
     assert all(torch.equal(gradient, grads[0]) for gradient in grads)
+    torch.testing.assert_close(grads[0].cpu(), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("upsampling", "layer"), [("transposed", "0"), ("resize", "0.2")])

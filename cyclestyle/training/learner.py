@@ -105,6 +105,7 @@ class Learner:
         adam = Adam(parameters, lr=rate, betas=betas, fused=True, capturable=recording)
         for group in adam.param_groups:
             group["initial_lr"] = learning_rate
+        adam._warned_capturable_if_run_uncaptured = True  # as it is while a recording is prepared
         return adam
 
     def _can_record(self) -> bool:
@@ -193,6 +194,8 @@ class Learner:
     def _descend(self, factor: float) -> None:
         """Update all four networks, with one update of the loss scaler (fp16) for the two optimizers."""
         rates = [factor * adam.param_groups[0]["initial_lr"] for adam in self.optimizers.values()]
+        if self.accelerator.device.type == "cuda":  # what is recorded reads them in float32: the same bits without it
+            rates = torch.tensor(rates).tolist()
         if self.recorded_update is None:
             self._update(*rates)
         else:

@@ -81,6 +81,7 @@ def _accelerator(compute: ComputeSettings) -> Accelerator:
     precision = _best_precision() if compute.mixed_precision == "auto" else compute.mixed_precision
     if precision == "fp16" and (wants_cpu() or not torch.cuda.is_available()):
         raise ValueError("fp16 needs a GPU; give --compute.mixed-precision bf16 or no")
+    torch.backends.cudnn.benchmark = not compute.exact  # sizes stay, so that trying cuDNN's ways out pays
     accelerator = Accelerator(
         cpu=wants_cpu(),
         mixed_precision=precision,
