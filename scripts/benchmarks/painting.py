@@ -26,6 +26,7 @@ from turns import Timed, hardware, take_turns
 
 from cyclestyle.config import GeneratorSettings
 from cyclestyle.data.jobs import Job, mark
+from cyclestyle.data.photo import Photo
 from cyclestyle.files import sha256
 from cyclestyle.images import fit, list_pictures, load, save, to_images, to_pictures
 from cyclestyle.networks.fewer_products import WinogradConv, with_fewer_products
@@ -33,9 +34,9 @@ from cyclestyle.networks.generator import build_generator
 from cyclestyle.networks.layers import InstanceNorm, initialise
 from cyclestyle.networks.painter import Painter, PainterCard, Rounding, load_painter, save_painter
 from cyclestyle.networks.precision import Precision
-from cyclestyle.pipeline import Behind
+from cyclestyle.pipeline import Behind, runs
 from cyclestyle.progress import Progress
-from cyclestyle.translation.folder import paint_all
+from cyclestyle.translation.folder import Treatment, _Opened, _Paintings, paint_all
 
 SIDE = 256
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -123,7 +124,9 @@ def with_cpu(timed: Timed, seconds: dict[str, list[float]], count: int) -> list[
 
 
 def parts(arguments: argparse.Namespace, painter: Painter, photos: list[Path], below: Path) -> list[str]:
-    """What each change to the exact path is worth: the network, and one 3 x 3 convolution of several widths."""
+    """What each change to the exact path on a CPU is worth: the network, and one convolution of several widths."""
+    if DEVICE.type == "cuda":
+        return ["Left out: they are for CPUs; see the layouts."]
     images = to_images([load(photos[0])], DEVICE)
     beside = images.contiguous(memory_format=torch.channels_last)
     plain, ours = plain_network(painter), build_generator(painter.card.generator).eval().requires_grad_(False)
@@ -149,6 +152,65 @@ def parts(arguments: argparse.Namespace, painter: Painter, photos: list[Path], b
             lines += ["", f"One convolution, {channels} channels of {side} x {side}:", ""]
             lines += take_turns(named, 3 * arguments.rounds, warm=3).table("direct")
     return lines
+
+
+def waited(work: Callable[[], object]) -> Callable[[], None]:
+    """Done when the device is."""
+
+    def call() -> None:
+        work()
+        if DEVICE.type == "cuda":
+            torch.cuda.synchronize()
+
+    return call
+
+
+def throughput(arguments: argparse.Namespace, painter: Painter, photos: list[Path], below: Path) -> list[str]:
+    """Without files: decoded photos to paintings that could be encoded, as `cyclestyle translate` does it."""
+    count = 512 if DEVICE.type == "cuda" else 8
+    opened = [_Opened(Job(photo, below / photo.name), Photo(load(photo)), Image.Exif()) for photo in photos]
+    opened = (opened * -(-count // len(opened)))[:count]
+    plain = plain_network(painter)
+
+    def one_by_one() -> None:
+        with torch.inference_mode():
+            for one in opened:
+                pixels = torch.from_numpy(np.array(one.photo.picture)).to(DEVICE).permute(2, 0, 1)[None]
+                plain(pixels.float().div(127.5).sub(1.0)).add(1).mul(127.5).byte().cpu()
+
+    def ours(painter: Painter, batch: int) -> None:
+        progress = Progress("painting", count, unit="pictures", show=False)
+        work = _Paintings(painter, DEVICE, Treatment(), progress, None, None, progress.say)
+        assert sum(1 for _ in work.of(runs(opened, lambda one: one.photo.picture.size, batch))) == count
+
+    ways: dict[str, Callable[[], object]] = {"plain, one by one": one_by_one}
+    for precision in ("fp32", "bf16") if DEVICE.type == "cuda" else ("fp32",):
+        rounded = painter.rounded(precision)
+        for batch in (1, 8, 16, 32, 64) if DEVICE.type == "cuda" else (1,):
+            name = f"{precision}, --batch {batch}"
+            ways[name] = lambda rounded=rounded, batch=batch: ours(rounded, batch)
+    timed = take_turns(ways, arguments.rounds)
+    rates = ", ".join(f"{way}: {count / median(seconds):,.0f}" for way, seconds in timed.seconds.items())
+    lines = [f"{count} pictures. The plain way has TF32 on a GPU, as PyTorch's default is.", ""]
+    return [*lines, *timed.table("plain, one by one"), "", f"Pictures a second: {rates}."]
+
+
+def layouts(arguments: argparse.Namespace, painter: Painter, photos: list[Path], below: Path) -> list[str]:
+    """How maps lie on a GPU: the network alone, 16 pictures in bf16."""
+    if DEVICE.type != "cuda":
+        return ["Left out: there is no GPU."]
+    half = painter.rounded("bf16").network
+    beside = copy.deepcopy(half).to(memory_format=torch.channels_last)
+    fast = torch.compile(copy.deepcopy(beside))
+    images = to_images([load(photo) for photo in (photos * 16)[:16]], DEVICE).bfloat16()
+    turned = images.contiguous(memory_format=torch.channels_last)
+    ways = {
+        "plain layout": waited(lambda: half(images)),
+        "channels last": waited(lambda: beside(turned)),
+        "channels last, compiled": waited(lambda: fast(turned)),
+    }
+    with torch.inference_mode():
+        return take_turns(ways, 5 * arguments.rounds, warm=3).table("plain layout", "ms for 16")
 
 
 def rounded(arguments: argparse.Namespace, painter: Painter, photos: list[Path], below: Path) -> list[str]:
@@ -178,9 +240,10 @@ def batches(arguments: argparse.Namespace, painter: Painter, photos: list[Path],
         with torch.inference_mode():
             network(images.contiguous(memory_format=torch.channels_last)).cpu()
 
-    ways = {
-        "one by one": lambda: [painter(one).cpu() for one in images.split(1)],
-        "as a batch of 8, by the network": together,
+    ways: dict[str, Callable[[], object]] = {"one by one": lambda: [painter(one).cpu() for one in images.split(1)]}
+    if DEVICE.type == "cpu":
+        ways["as a batch of 8, by the network"] = together
+    ways |= {
         "as a batch of 8, by the painter": lambda: painter(images).cpu(),
     }
     return take_turns(ways, max(2, arguments.rounds // 2)).table("one by one", "ms for 8")
@@ -230,7 +293,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--only", choices=("files", "parts", "rounded", "batches", "encoding"), action="append")
+    sections = (files, throughput, parts, layouts, rounded, batches, encoding)
+    parser.add_argument("--only", choices=[part.__name__ for part in sections], action="append")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(f"{hardware()}\n", flush=True)
@@ -248,7 +312,7 @@ def main() -> None:
         for number, path in enumerate(list_pictures(arguments.photos)[: arguments.count]):
             photos.append(below / "in" / f"{number}.jpg")
             save(fit(load(path), SIDE), photos[-1])
-        for part in (files, parts, rounded, batches, encoding):
+        for part in sections:
             if arguments.only is None or part.__name__ in arguments.only:
                 lines = part(arguments, painter, photos, below / "out")
                 print(f"\n## {(part.__doc__ or '').strip()}\n\n" + "\n".join(lines), flush=True)

@@ -144,9 +144,15 @@ def loops(arguments: argparse.Namespace) -> list[str]:
     objective = workshop.objective([order(images)], images, [{}], None)
     spent = [0.0]
 
+    def settle() -> None:
+        if DEVICE.type == "cuda":
+            torch.cuda.synchronize()
+
     def timed(at: Images) -> Evaluation:
+        settle()
         begun = time.perf_counter()
         found = objective(at)
+        settle()
         spent[0] += time.perf_counter() - begun
         return found
 
