@@ -4,18 +4,19 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from cyclestyle.evaluation.content import relative_distance, self_similarity
-from cyclestyle.evaluation.descriptors import PALETTE_BINS, directions, gram, luminance, mean_std, palette
+from cyclestyle.evaluation.descriptors import DIRECTIONS, PALETTE_BINS, directions, gram, luminance, mean_std, palette
 from cyclestyle.evaluation.truth import luminance_ssim
 from cyclestyle.images import Images
 from cyclestyle.networks.inception import Inception
 from cyclestyle.networks.lpips import Lpips
-from cyclestyle.networks.precision import full_fp32
+from cyclestyle.networks.precision import exact_device, full_fp32
 from cyclestyle.networks.vgg import Vgg
 
 VERSION = 2
@@ -88,7 +89,7 @@ class Eyes:
         """What a picture becomes: widths of the parts of its vector, by name."""
         channels = self.vgg.channels
         parts = {f"mean_std/{tap}": 2 * channels[tap] for tap in self.style_taps}
-        parts |= {f"gram/{tap}": _triangle(len(self._directions(tap))) for tap in self.style_taps}
+        parts |= {f"gram/{tap}": _triangle(min(channels[tap], DIRECTIONS)) for tap in self.style_taps}
         parts |= {f"texture/{tap}": 2 * channels[tap] for tap in self.texture_taps}
         if self.inception is not None:
             parts |= {f"level/{name}": int(name.rpartition("-")[2]) for name in self.levels}
@@ -151,7 +152,13 @@ class Eyes:
         return torch.stack([one.float().cpu() for one in found], dim=1)
 
     def _directions(self, tap: str) -> Tensor:
-        return directions(self.vgg.channels[tap])
+        return _directions(self.vgg.channels[tap], exact_device(self.device))
+
+
+@cache
+def _directions(channels: int, device: torch.device) -> Tensor:
+    """Drawn once, and not for every picture."""
+    return directions(channels).to(device)
 
 
 def _triangle(side: int) -> int:
