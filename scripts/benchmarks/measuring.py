@@ -19,7 +19,7 @@ import torch
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
 from torchvision.models.inception import Inception3
-from turns import hardware, take_turns
+from turns import hardware, settle, take_turns, waited
 
 from cyclestyle.data.inspection import each
 from cyclestyle.evaluation.eyes import Eyes, columns, exactly
@@ -40,17 +40,6 @@ from cyclestyle.styling.recipes import VGG_LAYERS, StylingSettings
 from cyclestyle.styling.workshop import Order, Workshop
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def waited(work: Callable[[], object]) -> Callable[[], None]:
-    """Done when the device is."""
-
-    def call() -> None:
-        work()
-        if DEVICE.type == "cuda":
-            torch.cuda.synchronize()
-
-    return call
 
 
 def off(found: Tensor, expected: Tensor) -> float:
@@ -304,10 +293,10 @@ def optimisers(arguments: argparse.Namespace) -> list[str]:
 
         def timed(at: Images) -> Evaluation:
             nonlocal spent, count
-            waited(lambda: None)()  # for what the optimiser has begun
+            settle()  # for what the optimiser has begun
             begun = time.perf_counter()
             found = cheap(at)
-            waited(lambda: None)()
+            settle()
             spent, count = spent + time.perf_counter() - begun, count + 1
             return found
 

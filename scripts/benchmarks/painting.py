@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
-from turns import Timed, hardware, take_turns
+from turns import Timed, hardware, take_turns, waited
 
 from cyclestyle.config import GeneratorSettings
 from cyclestyle.data.jobs import Job, mark
@@ -152,17 +152,6 @@ def parts(arguments: argparse.Namespace, painter: Painter, photos: list[Path], b
             lines += ["", f"One convolution, {channels} channels of {side} x {side}:", ""]
             lines += take_turns(named, 3 * arguments.rounds, warm=3).table("direct")
     return lines
-
-
-def waited(work: Callable[[], object]) -> Callable[[], None]:
-    """Done when the device is."""
-
-    def call() -> None:
-        work()
-        if DEVICE.type == "cuda":
-            torch.cuda.synchronize()
-
-    return call
 
 
 def throughput(arguments: argparse.Namespace, painter: Painter, photos: list[Path], below: Path) -> list[str]:

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from torch import Tensor, nn
-from turns import hardware, take_turns
+from turns import hardware, settle, take_turns
 
 from cyclestyle.config import Settings
 from cyclestyle.data.unpaired import Batch
@@ -157,11 +157,6 @@ def ours(arguments: argparse.Namespace, **compute: Any) -> Callable[[], Losses]:
         return losses
 
     return step
-
-
-def settle() -> None:
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def build(arguments: argparse.Namespace, way: str) -> Callable[[], Losses]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from turns import settle
 
 from cyclestyle.footprint import peak_memory
 from cyclestyle.images import Images, load, to_images
@@ -125,8 +126,7 @@ def batches(arguments: argparse.Namespace) -> list[str]:
         for way, groups in (("together", [orders]), ("alone", [[one] for one in orders])):
             begun = time.perf_counter()
             made = [stylize(workshop, group, None, lambda moment: None).images for group in groups]
-            if DEVICE.type == "cuda":
-                torch.cuda.synchronize()
+            settle()
             times[way].append(time.perf_counter() - begun)
             found[way] = torch.cat(made)
     apart = (found["together"] - found["alone"]).abs().max().item()
@@ -143,10 +143,6 @@ def loops(arguments: argparse.Namespace) -> list[str]:
     images = photo(arguments, 256).to(DEVICE)
     objective = workshop.objective([order(images)], images, [{}], None)
     spent = [0.0]
-
-    def settle() -> None:
-        if DEVICE.type == "cuda":
-            torch.cuda.synchronize()
 
     def timed(at: Images) -> Evaluation:
         settle()

@@ -69,6 +69,22 @@ def take_turns(
     return Timed(found)
 
 
+def settle() -> None:
+    """Wait until a GPU, if there is one, has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def waited(work: Callable[[], object]) -> Callable[[], None]:
+    """Done when the device is."""
+
+    def call() -> None:
+        work()
+        settle()
+
+    return call
+
+
 def hardware() -> str:
     """What it was measured on, in words."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
