@@ -365,7 +365,7 @@ def test_one_after_the_other_and_in_tiles_the_paintings_are_the_same(
     expected = [np.asarray(load(job.painting)).astype(int) for job in jobs]
     for job in jobs:
         job.painting.unlink()
-    monkeypatch.setattr("cyclestyle.translation.whole.at_once", lambda *given: 1 << 60)
+    monkeypatch.setattr("cyclestyle.translation.whole.at_once", lambda *given, **named: 1 << 60)
     with Progress("painting", len(jobs), unit="pictures") as progress:
         assert paint_all(jobs, small_painter(), "cpu", progress, max_memory=1 << 40).painted == 5
     assert capsys.readouterr().err.count("painted in tiles, to the same picture") == 5

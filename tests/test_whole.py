@@ -16,7 +16,7 @@ from cyclestyle.images import Picture, luminance, to_images
 from cyclestyle.networks.lpips import random_lpips
 from cyclestyle.networks.painter import Painter, save_painter
 from cyclestyle.translation import whole
-from cyclestyle.translation.room import TooLargeError, at_once, bytes_of, in_words, resident
+from cyclestyle.translation.room import SHARE, TooLargeError, at_once, bytes_of, in_words, resident
 from cyclestyle.translation.whole import fits, paint_picture, plan_for
 
 CPU = torch.device("cpu")
@@ -29,7 +29,7 @@ def levels(picture: Picture) -> np.ndarray:
 @pytest.fixture
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     """No picture fits at once."""
-    monkeypatch.setattr(whole, "at_once", lambda *given: 1 << 60)
+    monkeypatch.setattr(whole, "at_once", lambda *given, **named: 1 << 60)
 
 
 def test_where_a_gpu_has_too_little_memory_after_all_tiles_are_taken(tmp_path: Path) -> None:
@@ -44,6 +44,16 @@ def test_where_a_gpu_has_too_little_memory_after_all_tiles_are_taken(tmp_path: P
     assert "painted in tiles" in said[0]
     with pytest.raises(torch.OutOfMemoryError):  # there is no other way
         paint_picture(Full(nn.Sequential(), painter.card, painter.sha256), photo)
+
+
+def test_on_a_gpu_half_the_bits_take_half_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact, photo = a_painter(KINDS["resnet"]), noise(60, 44)
+    room = 0.7 * at_once(exact, *photo.size) / SHARE
+    half = exact.rounded("bf16")
+    for device, both in (("cuda", (False, True)), ("mps", (False, False))):
+        monkeypatch.setattr(whole, "_device", lambda painter, device=device: torch.device(device))
+        monkeypatch.setattr(whole, "free_memory", lambda of: 1 << 50 if of.type == "cpu" else room)
+        assert (fits(exact, photo), fits(half, photo)) == both
 
 
 def test_maps_of_more_values_than_cuda_counts_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,10 @@ def require_to_read(photo: Path, pixels: int, max_memory: int) -> None:
         )
 
 
-def at_once(painter: Painter, width: int, height: int, pictures: int = 1) -> int:
-    """Bytes that painting whole pictures of a size takes, about, beside the program and the weights."""
-    settings = painter.card.generator
-    return pictures * width * height * int(PIXEL + 4 * AT_ONCE[settings.kind] * settings.width)
+def at_once(painter: Painter, width: int, height: int, pictures: int = 1, *, halved: bool = False) -> int:
+    """Bytes that painting whole pictures of a size takes, about, beside the program and the weights.
+
+    `halved`: where maps take as many bytes as the painter's precision says. Processors may compute in more.
+    """
+    settings, value = painter.card.generator, 2 if halved and painter.precision != "fp32" else 4
+    return pictures * width * height * int(PIXEL + value * AT_ONCE[settings.kind] * settings.width)

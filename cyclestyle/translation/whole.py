@@ -133,8 +133,8 @@ def fits(painter: Painter, picture: Picture, max_memory: int | None = None, pict
     """Whether there is memory to paint so many pictures of a size at once."""
     if not can_stream(painter):
         return True  # there is no other way
-    whole, device = at_once(painter, *picture.size, pictures), _device(painter)
-    here = whole
+    device = _device(painter)
+    here = whole = at_once(painter, *picture.size, pictures, halved=device.type == "cuda")
     if device.type != "cpu":
         pixels = pictures * picture.width * picture.height
         here = PIXEL * pixels
