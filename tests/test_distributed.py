@@ -438,3 +438,14 @@ def test_a_submission_launched_on_two_processes_is_one_submission(tmp_path: Path
     assert done.stdout.count("a practice submission") == 1
     assert "5 JPEGs" in done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images.zip", "paint.safetensors", "photos"]
+
+
+@pytest.mark.slow
+def test_a_plan_made_by_two_processes_is_told_by_one_and_leaves_nothing(tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "photos", 6, seed=1)
+    draw(tmp_path / "paintings", 5, seed=2)
+    (tmp_path / "run.toml").write_text(write_settings(settings(tmp_path, "runs/planned")))
+    done = launch(["-m", "cyclestyle", "train", "--config", str(tmp_path / "run.toml"), "--plan"], processes=2)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("pairs/s (") == 1
+    assert list(tmp_path.glob("runs/*")) == []  # also of names that begin with a dot

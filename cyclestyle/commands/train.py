@@ -1,6 +1,5 @@
 """`cyclestyle train`."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +35,7 @@ def train(
             from cyclestyle.training.rehearsal import rehearse
 
             forecast = rehearse(settings, strict=strict, stop=stop)
-            if int(os.environ.get("RANK", "0")) == 0:
+            if forecast is not None:
                 print(forecast.told())
             return
         from cyclestyle.training.loop import learn

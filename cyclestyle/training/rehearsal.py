@@ -17,7 +17,6 @@ from typing import Any
 
 import psutil
 import torch
-from accelerate import PartialState
 
 from cyclestyle.config import ScheduleSettings, Settings, seconds
 from cyclestyle.footprint import peak_memory
@@ -74,13 +73,16 @@ class Forecast:
         return "\n".join(lines)
 
 
-def rehearse(settings: Settings, *, strict: bool = False, stop: StopRequest | None = None) -> Forecast:
+def rehearse(settings: Settings, *, strict: bool = False, stop: StopRequest | None = None) -> Forecast | None:
     """Run a few steps of what the settings describe, in a folder beside the run's that is removed afterwards.
+
+    Of several processes, the main one learns what it will take.
 
     Raises what `learn` raises: what would stop the run stops the rehearsal.
     """
     folder = settings.run.parent / f".{settings.run.name}.rehearsal"
-    if int(os.environ.get("RANK", "0")) == 0:
+    main = int(os.environ.get("RANK", "0")) == 0
+    if main:
         shutil.rmtree(folder, ignore_errors=True)
     count = SETTLING + COUNTED + (WARM_UP if settings.compute.graph else 0)
     report = {"log_every": 1, "checkpoint_every": count, "sample_every": count}
@@ -94,13 +96,12 @@ def rehearse(settings: Settings, *, strict: bool = False, stop: StopRequest | No
         print(f"trying {count} steps ...", file=sys.stderr, flush=True)  # noqa: T201 - what they say is of no use
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             learn(settings.model_copy(update=trial), strict=strict, stop=stop)
-        forecast = _forecast(settings, RunFolder(folder), time.monotonic() - begun)
-        PartialState().wait_for_everyone()  # all have read what is removed now
-        return forecast
+        # The main process alone: it removes what the forecast follows from.
+        return _forecast(settings, RunFolder(folder), time.monotonic() - begun) if main else None
     except Stopped:  # it speaks of what is saved, and nothing is
         raise Stopped("stopped; nothing of the trial is kept") from None
     finally:
-        if PartialState().is_main_process:
+        if main:
             shutil.rmtree(folder, ignore_errors=True)
 
 
