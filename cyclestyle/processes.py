@@ -15,7 +15,7 @@ from cyclestyle.files import reason
 from cyclestyle.launch import must_be_together, wants_cpu
 
 Item = TypeVar("Item")
-PATIENCE = timedelta(days=1)
+PATIENCE = timedelta(hours=2)
 """How long processes wait for one another: the main one may measure large sets alone meanwhile."""
 
 
