@@ -1,5 +1,8 @@
 """Networks in bf16 (cyclestyle.networks.precision): pictures and features stay in fp32, and come near."""
 
+import subprocess
+import sys
+import threading
 from typing import Any
 
 import pytest
@@ -51,12 +54,54 @@ def test_gpus_keep_all_bits_of_fp32_where_it_is_asked_for() -> None:
             self.said = (*self.said, torch.backends.cudnn.allow_tf32)
             return images
 
-    network = Asked()
-    Painter(network, PainterCard(direction="unknown", generator=GeneratorSettings(), side=None, step=None), "")(
-        pictures(2, 16)
-    )
+    network, card = Asked(), PainterCard(direction="unknown", generator=GeneratorSettings(), side=None, step=None)
+    Painter(network, card, "")(pictures(2, 16))
     assert network.said == (False, False)
     assert torch.backends.cudnn.allow_tf32 == before
+
+
+def test_threads_that_paint_at_the_same_time_do_not_undo_each_other() -> None:
+    cudnn, both, done = torch.backends.cudnn, threading.Barrier(2), threading.Barrier(2)
+    before, seen = (cudnn.allow_tf32, cudnn.deterministic), []
+
+    def paint(first: bool) -> None:
+        with full_fp32():
+            both.wait()
+            if not first:
+                done.wait()  # the first one has left
+            seen.append(cudnn.allow_tf32)
+        if first:
+            done.wait()
+
+    threads = [threading.Thread(target=paint, args=(first,)) for first in (True, False)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [False, False]
+    assert (cudnn.allow_tf32, cudnn.deterministic) == before
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="this PyTorch has one flag for all")
+@pytest.mark.parametrize("chosen", ["ieee", "tf32", "none"])
+def test_whoever_chose_by_pytorch_s_newer_flags_finds_them_as_they_were(chosen: str) -> None:
+    """The older flag may not be read then."""
+    said = subprocess.run([sys.executable, "-c", CHOSEN, chosen], capture_output=True, text=True, check=True)
+    inside, before, after = said.stdout.split()
+    assert inside == "ieee"
+    assert after == before
+
+
+CHOSEN = """
+import sys
+import torch
+from cyclestyle.networks.precision import full_fp32
+conv = torch.backends.cudnn.conv
+conv.fp32_precision = before = sys.argv[1]
+with full_fp32():
+    print(conv.fp32_precision)
+print(before, conv.fp32_precision)
+"""
 
 
 def test_statistics_are_nearer_than_features() -> None:

@@ -4,9 +4,10 @@ bf16 has the range of fp32 and 8 bits of precision. Pictures are normalised in f
 in fp32, so that all that is summed over them (moments, distances, means) is as exact as ever.
 """
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import torch
 from torch import nn
@@ -49,10 +50,47 @@ def full_fp32() -> Iterator[None]:
     """Let convolutions on GPUs keep all bits of fp32, and come out the same each time.
 
     PyTorch's default there is TF32, with 10 of 23 bits: gradients through VGG are off by some percent, paintings by a
-    tenth of a level on average.
+    tenth of a level on average. Its flags hold for all threads, so they are put back when the last one leaves.
     """
-    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+    global _within
+    with _entering:
+        if _within == 0:
+            _before[:] = _flags()
+            _set([True, False, False, *["ieee"] * len(_parts())])
+        _within += 1
+    try:
         yield
+    finally:
+        with _entering:
+            _within -= 1
+            if _within == 0:
+                _set(_before)
+
+
+_entering, _within = threading.Lock(), 0
+_before: list[bool | str] = []
+
+
+def _parts() -> list[Any]:
+    """Where newer versions of PyTorch have the precision of fp32."""
+    return [getattr(torch.backends.cudnn, name) for name in ("conv", "rnn") if hasattr(torch.backends.cudnn, name)]
+
+
+def _flags() -> list[bool | str]:
+    cudnn, parts = torch.backends.cudnn, [part.fp32_precision for part in _parts()]
+    try:
+        allowed = cudnn.allow_tf32
+    except RuntimeError:  # somebody has set the newer flags otherwise than the older one, which may not be read then
+        allowed = "tf32" in parts
+    return [cudnn.deterministic, cudnn.benchmark, allowed, *parts]
+
+
+def _set(flags: Sequence[Any]) -> None:
+    """Both the older flag and the newer ones, else nobody might read the older one; in this order, as it sets them."""
+    cudnn = torch.backends.cudnn
+    cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = flags[:3]
+    for part, precision in zip(_parts(), flags[3:], strict=True):
+        part.fp32_precision = precision
 
 
 def computing_in(precision: Precision, network: Network) -> Network:
