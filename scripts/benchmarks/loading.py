@@ -19,7 +19,7 @@ from statistics import median
 import torch
 from PIL import Image
 from torchvision import transforms
-from turns import hardware, take_turns
+from turns import as_the_program_runs, hardware, take_turns
 
 from cyclestyle.config import DataSettings, Settings
 from cyclestyle.data.cache import Cache
@@ -185,6 +185,7 @@ def waiting(sets: Sets, data: DataSettings, steps: int) -> list[str]:
 
 
 def main() -> None:
+    as_the_program_runs()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--paintings", type=Path, required=True)

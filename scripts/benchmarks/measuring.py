@@ -19,7 +19,7 @@ import torch
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
 from torchvision.models.inception import Inception3
-from turns import hardware, settle, take_turns, waited
+from turns import as_the_program_runs, hardware, settle, take_turns, waited
 
 from cyclestyle.data.inspection import each
 from cyclestyle.evaluation.eyes import Eyes, columns, exactly
@@ -361,6 +361,7 @@ def descents(arguments: argparse.Namespace) -> list[str]:
 
 
 def main() -> None:
+    as_the_program_runs()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)

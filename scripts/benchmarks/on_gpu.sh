@@ -7,7 +7,9 @@
 #   training FOLDER     25 minutes at 256 px on a data set (`trainA`, `trainB`, `testA`, `testB`), then its numbers
 # Tables go to the standard output; each says the hardware. Run `bash scripts/demo.sh` first, or make an environment.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+self="$(realpath "$0")"
+if [ -n "${2:-}" ]; then set -- "$1" "$(realpath -m "$2")"; fi
+cd "$(dirname "$self")/../.."
 if [ -f .venv/bin/activate ]; then . .venv/bin/activate; fi
 
 need_folder() {
@@ -41,7 +43,7 @@ training)
     cyclestyle evaluate --painted "$run/painted" --photos "$2/testB" --paintings "$2/testA" --to "$run/card"
     ;;
 *)
-    sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//' >&2
+    sed -n '2,8p' "$self" | sed 's/^# \{0,1\}//' >&2
     exit 2
     ;;
 esac

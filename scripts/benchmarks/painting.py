@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
-from turns import Timed, hardware, take_turns, waited
+from turns import Timed, as_the_program_runs, hardware, take_turns, waited
 
 from cyclestyle.config import GeneratorSettings
 from cyclestyle.data.jobs import Job, mark
@@ -276,6 +276,7 @@ def encoding(arguments: argparse.Namespace, painter: Painter, photos: list[Path]
 
 
 def main() -> None:
+    as_the_program_runs()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True, help="a folder; each is cut to 256 x 256 first")
     parser.add_argument("--count", type=int, default=500)

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from torch import Tensor, nn
-from turns import hardware, settle, take_turns
+from turns import as_the_program_runs, hardware, settle, take_turns
 
 from cyclestyle.config import Settings
 from cyclestyle.data.unpaired import Batch
@@ -272,6 +272,7 @@ def roundings() -> list[str]:
 
 
 def main() -> None:
+    as_the_program_runs()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--side", type=int, default=128)
     parser.add_argument("--width", type=int, default=32)

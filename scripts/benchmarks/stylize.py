@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from turns import settle
+from turns import as_the_program_runs, settle
 
 from cyclestyle.footprint import peak_memory
 from cyclestyle.images import Images, load, to_images
@@ -163,6 +163,7 @@ def loops(arguments: argparse.Namespace) -> list[str]:
 
 
 def main() -> None:
+    as_the_program_runs()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photo", type=Path, required=True)
     parser.add_argument("--style", type=Path, required=True)

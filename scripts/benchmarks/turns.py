@@ -4,7 +4,9 @@ A round goes A B C C B A. What counts is the ratio within a round: the median ov
 times as a check. Where the two do not agree, the machine was too busy to tell.
 """
 
+import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +14,8 @@ from pathlib import Path
 from statistics import median
 
 import torch
+
+from cyclestyle.cli import let_threads_rest
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,17 @@ def take_turns(
     return Timed(found)
 
 
+def as_the_program_runs() -> None:
+    """Begin again, if need be, with threads that wait as the program's do; OpenMP reads that when it is loaded.
+
+    To be called before anything is measured. What is in the environment already stays.
+    """
+    before = dict(os.environ)
+    let_threads_rest()
+    if os.environ != before:
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
 def settle() -> None:
     """Wait until a GPU, if there is one, has done what it was given."""
     if torch.cuda.is_available():
@@ -88,7 +103,9 @@ def waited(work: Callable[[], object]) -> Callable[[], None]:
 def hardware() -> str:
     """What it was measured on, in words."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
-    return f"{device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
+    asked = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    waiting = [f"{name}={os.environ[name]}" for name in asked if name in os.environ]
+    return ", ".join([device, f"{torch.get_num_threads()} threads", *waiting, f"PyTorch {torch.__version__}"])
 
 
 def _processor() -> str:
