@@ -193,17 +193,14 @@ def _named(device: torch.device | str) -> torch.device:
 
 def device_for(wanted: torch.device | str | None) -> torch.device:
     """The device that is wanted, or the best there is. Raises ValueError where PyTorch has no such device."""
-    if wanted is None:
-        best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        require_code(device := torch.device(best))
-        return device
-    device = _named(wanted)
+    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(best) if wanted is None else _named(wanted)
     try:
         torch.empty(1, device=device)
+        require_code(device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         said = str(error).splitlines()[0]
-        raise ValueError(f"there is no device {str(wanted)!r} here ({said}); give cpu") from None
-    require_code(device)
+        raise ValueError(f"there is no device {str(device)!r} here ({said}); give cpu") from None
     return device
 
 

@@ -10,6 +10,15 @@ CONTAINER = [
     (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
 ]
 """A container's limit and what it has used of it, as Linux tells both: in version 2 and 1 of control groups."""
+FULL = (
+    "out of memory",
+    "ALLOC_FAILED",
+    "unable to find an engine",
+    "can't allocate memory",
+    "not enough memory",
+)
+"""What is said where memory is full, beside PyTorch's own error: by CUDA, cuBLAS, cuDNN (whose ways need some room),
+and on the processor."""
 
 
 def free_memory(device: torch.device) -> int:
@@ -33,6 +42,16 @@ def _cached(group: Path) -> int:
         return sum(int(stat.get(f"total_{name}", stat[name])) for name in ("inactive_file", "active_file"))
     except (OSError, ValueError, KeyError):
         return 0
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether memory is what there was too little of, also for an error that came while another one was dealt with."""
+    while error is not None:
+        named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        if named or any(said in str(error) for said in FULL):
+            return True
+        error = error.__context__
+    return False
 
 
 def require_code(device: torch.device) -> None:

@@ -139,7 +139,7 @@ def to_images(pictures: list[Picture], device: torch.device | str = "cpu") -> Im
 def pixels_to_images(pixels: NDArray[np.uint8], device: torch.device | str = "cpu") -> Images:
     """(n, h, w, 3) bytes to (n, 3, h, w) in [-1, 1], on a device: bytes are what travels there."""
     # Pillow's buffers are read-only, which tensors cannot be.
-    levels = torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
+    levels = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
     if torch.device(device).type == "cuda":  # fetched by the GPU itself, while the processor goes on
         levels = levels.pin_memory().to(device, non_blocking=True)
     # In C order, so that networks see the layout they were trained on.

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cyclestyle import capacity
-from cyclestyle.capacity import free_memory, require_code
+from cyclestyle.capacity import free_memory, is_full, require_code
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -40,6 +40,18 @@ def test_what_pytorch_holds_for_what_comes_counts_as_free(monkeypatch: pytest.Mo
     for name, value in (("mem_get_info", (5, 100)), ("memory_reserved", 60), ("memory_allocated", 20)):
         monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
     assert free_memory(CUDA) == 45
+
+
+def test_a_full_memory_is_known_whoever_says_so() -> None:
+    assert is_full(RuntimeError("CUDA error: out of memory"))
+    assert is_full(RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
+    assert is_full(RuntimeError("GET was unable to find an engine to execute this computation"))
+    assert is_full(MemoryError())
+    assert is_full(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"))
+    later = RuntimeError("the recording could not be ended")
+    later.__context__ = torch.OutOfMemoryError("full")
+    assert is_full(later)
+    assert not is_full(RuntimeError("CUDA error: an illegal memory access was encountered"))
 
 
 def test_a_card_that_pytorch_was_not_built_for_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,6 +156,24 @@ def test_where_a_batch_is_too_much_for_a_gpu_pictures_are_painted_one_by_one(job
         assert load(job.painting).tobytes() == inverted(job.photo)
 
 
+def test_too_little_memory_to_compare_with_fp32_costs_the_comparison_alone(
+    jobs: list[Job], capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Exact(Painter):
+        calls = 0
+
+        def __call__(self, images: torch.Tensor) -> torch.Tensor:
+            Exact.calls += 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    painter = negative()
+    with Progress("painting", len(jobs), unit="pictures", show=True) as progress:
+        tally = paint_all(jobs, painter, "cpu", progress, batch=3, exact=Exact(Negative(), CARD, "1" * 64))
+    assert (tally.painted, Exact.calls) == (5, 1)
+    assert painter.network.batches == [1] * 5
+    assert "too little memory to compare with fp32" in capsys.readouterr().err
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_on_a_gpu_each_file_holds_its_own_painting(tmp_path: Path, draw: Draw) -> None:

@@ -11,7 +11,7 @@ from cyclestyle.processes import Processes
 from cyclestyle.training import trial
 from cyclestyle.training.cyclegan import Losses, Remember
 from cyclestyle.training.learner import Learner
-from cyclestyle.training.trial import BATCHES, is_full, settled
+from cyclestyle.training.trial import BATCHES, settled
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
@@ -87,16 +87,6 @@ def test_where_not_even_one_fits_it_says_what_to_lower(monkeypatch: pytest.Monke
     paces(monkeypatch, {1: OutOfMemoryError("full")})
     with pytest.raises(ValueError, match=r"not even one pair fits into memory; lower --data\.crop"):
         settle(wanted(batch="auto"))
-
-
-def test_a_full_memory_is_known_whoever_says_so() -> None:
-    assert is_full(RuntimeError("CUDA error: out of memory"))
-    assert is_full(RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
-    assert is_full(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"))
-    later = RuntimeError("the recording could not be ended")
-    later.__context__ = OutOfMemoryError("full")
-    assert is_full(later)
-    assert not is_full(RuntimeError("CUDA error: an illegal memory access was encountered"))
 
 
 def test_what_was_tried_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ from test_streaming import KINDS, a_painter, noise
 from torch import nn
 
 from cyclestyle.images import Picture, luminance, to_images
+from cyclestyle.networks.generator import build_generator
+from cyclestyle.networks.layers import ReflectionPad
 from cyclestyle.networks.lpips import random_lpips
 from cyclestyle.networks.painter import Painter, save_painter
 from cyclestyle.translation import whole
@@ -56,16 +58,30 @@ def test_on_a_gpu_half_the_bits_take_half_the_memory(monkeypatch: pytest.MonkeyP
         assert (fits(exact, photo), fits(half, photo)) == both
 
 
-def test_maps_of_more_values_than_cuda_counts_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whole, "free_memory", lambda device: 1 << 50)
+def widest(painter: Painter, height: int, width: int) -> int | None:
+    """Values of the largest map that is continued by reflection, if there is one."""
+    seen: list[int] = []
+    network = build_generator(painter.card.generator).to("meta")
+    for module in network.modules():
+        if isinstance(module, ReflectionPad):
+            module.register_forward_pre_hook(lambda _, given: seen.append(given[0].numel()))
+    network(torch.empty(1, 3, height, width, device="meta"))
+    return max(seen, default=None)
+
+
+@pytest.mark.parametrize("upsampling", ["transposed", "resize"])
+@pytest.mark.parametrize("kind", ["resnet", "unet"])
+def test_maps_of_more_values_than_cuda_counts_are_not_made(
+    kind: str, upsampling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole, "free_memory", lambda device: 1 << 60)
     monkeypatch.setattr(whole, "_device", lambda painter: torch.device("cuda"))
-    painter = a_painter(KINDS["resnet"])
-    width = painter.card.generator.width
-    wide = 2 * 10**9 // width // 1000
-    small, large = (SimpleNamespace(width=wide, height=high, size=(wide, high)) for high in (1000, 1001))
-    assert fits(painter, small)  # type: ignore[arg-type] - of which only the size matters
-    assert not fits(painter, large)  # type: ignore[arg-type]
-    assert not fits(painter, small, pictures=2)  # type: ignore[arg-type]
+    painter = a_painter(KINDS[kind].model_copy(update={"upsampling": upsampling}))
+    sides = range(1 << 14, 1 << 20, 1 << 14)
+    fitting = [side for side in sides if fits(painter, SimpleNamespace(width=side, height=2048, size=(side, 2048)))]  # type: ignore[arg-type] - of which only the size matters
+    assert 0 < len(fitting) < len(sides)
+    found = widest(painter, 2048, fitting[-1])
+    assert found is None or 2**28 < found < 2**31 - 10**7
 
 
 # --- strength and colour ------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import torch
+from accelerate import PartialState
 
 from cyclestyle.config import ScheduleSettings, Settings, seconds
 from cyclestyle.footprint import peak_memory
@@ -96,7 +97,8 @@ def rehearse(settings: Settings, *, strict: bool = False, stop: StopRequest | No
         print(f"trying {count} steps ...", file=sys.stderr, flush=True)  # noqa: T201 - what they say is of no use
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             learn(settings.model_copy(update=trial), strict=strict, stop=stop)
-        # The main process alone: it removes what the forecast follows from.
+        # The main process alone: it removes what the forecast follows from. Some launchers tell only now who that is.
+        main = PartialState().is_main_process
         return _forecast(settings, RunFolder(folder), time.monotonic() - begun) if main else None
     except Stopped:  # it speaks of what is saved, and nothing is
         raise Stopped("stopped; nothing of the trial is kept") from None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import torch
 from accelerate import Accelerator, PartialState
 
-from cyclestyle.capacity import free_memory
+from cyclestyle.capacity import free_memory, is_full
 from cyclestyle.config import Settings
 from cyclestyle.data.unpaired import Batch
 from cyclestyle.processes import Processes
@@ -19,8 +19,6 @@ WORTH_IT = 1.1
 SHARE = 0.6
 """Of the device's memory that may be taken: pictures may lie there, too, in up to a third of the rest
 (data/gathering.py), and evaluation and whatever else runs need some."""
-FULL = ("out of memory", "ALLOC_FAILED", "can't allocate memory", "not enough memory")
-"""What is said where memory is full, beside PyTorch's own error: by CUDA, its libraries, on the processor."""
 TIMED = 3
 """Steps, after those in which compilers and allocators settle."""
 
@@ -70,16 +68,6 @@ def _pace(settings: Settings, accelerator: Accelerator) -> float:
     if settings.compute.compile:
         torch.compiler.reset()  # of so many sizes it would stop compiling
     return found
-
-
-def is_full(error: BaseException | None) -> bool:
-    """Whether memory is what there was too little of, also for an error that came while another one was dealt with."""
-    while error is not None:
-        named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-        if named or any(said in str(error) for said in FULL):
-            return True
-        error = error.__context__
-    return False
 
 
 def _timed(settings: Settings, accelerator: Accelerator) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from cyclestyle.capacity import is_full
 from cyclestyle.data.jobs import Job, is_done, mark
 from cyclestyle.data.photo import KEEP_ALPHA, Photo, read_photo, require_room
 from cyclestyle.files import sha256
@@ -182,12 +183,13 @@ class _Paintings:
                 continue
             together = fits(self.painter, group[0].photo.picture, self.max_memory, len(group))
             painted = self.together(group, told) if together else None
+            told = None if together else told
             yield from before.pictures() if before is not None else ()
             before = None
             if painted is None:
                 yield from self.alone(group)
                 continue
-            before, told = painted, None
+            before = painted
             if self.device.type == "cpu":
                 yield from before.pictures()
                 before = None
@@ -199,12 +201,23 @@ class _Paintings:
             images = to_images([one.photo.picture for one in group], self.device)
             paintings = self.painter(images)
             if told is not None:
-                told(images, paintings)
+                self.compare(told, images, paintings)
             finite = paintings.isfinite().all()
             paintings = blended(images, paintings, self.treatment.strength, keep_colour=self.treatment.keep_colour)
             return _Painted.on_its_way(group, to_levels(paintings), finite, self.painter)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_full(error):
+                raise
             return None
+
+    def compare(self, told: Callable[[Images, Images], None], images: Images, paintings: Images) -> None:
+        """Say how far paintings are from those in fp32, where there is memory for these."""
+        try:
+            told(images, paintings)
+        except RuntimeError as error:
+            if not is_full(error):
+                raise
+            self.progress.say("there is too little memory to compare with fp32")
 
     def alone(self, group: list[_Opened]) -> Iterator[tuple[_Opened, Picture]]:
         """Paintings one by one, in tiles where there is no memory for a whole one."""
@@ -249,9 +262,10 @@ class _Painted:
         """Levels are sent as soon as a GPU has them: asked for later, they would come after the next batch."""
         if levels.device.type != "cuda":
             return cls(photos, levels, finite, painter, None)
-        levels, finite = (one.to("cpu", non_blocking=True) for one in (levels, finite))
-        there = torch.cuda.Event()
-        there.record()
+        with torch.cuda.device(levels.device):
+            levels, finite = (one.to("cpu", non_blocking=True) for one in (levels, finite))
+            there = torch.cuda.Event()
+            there.record()
         return cls(photos, levels, finite, painter, there)
 
     def pictures(self) -> Iterator[tuple[_Opened, Picture]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from cyclestyle.capacity import free_memory
+from cyclestyle.capacity import free_memory, is_full
 from cyclestyle.images import Images, Picture, luminance, to_images, to_levels
 from cyclestyle.networks.painter import Painter
 from cyclestyle.networks.scratch import Scratch
@@ -96,8 +96,8 @@ def _at_once(painter: Painter, picture: Picture, strength: float, keep_colour: b
         painted = blended(images, painter(images), strength, keep_colour=keep_colour)
         require_numbers(painter, painted)
         return Image.fromarray(to_levels(painted)[0].cpu().numpy())
-    except torch.OutOfMemoryError:
-        if not can_stream(painter):
+    except RuntimeError as error:
+        if not is_full(error) or not can_stream(painter):
             raise
         return None
 
@@ -137,8 +137,9 @@ def fits(painter: Painter, picture: Picture, max_memory: int | None = None, pict
     here = whole = at_once(painter, *picture.size, pictures, halved=device.type == "cuda")
     if device.type != "cpu":
         pixels = pictures * picture.width * picture.height
-        here = PIXEL * pixels
-        if whole > SHARE * free_memory(device) or pixels * painter.card.generator.width > COUNTED_ON_GPU:
+        here, settings = PIXEL * pixels, painter.card.generator
+        values = pixels * settings.width * (2 if settings.upsampling == "resize" else 1)
+        if whole > SHARE * free_memory(device) or values > COUNTED_ON_GPU:
             return False
     return here + (0 if max_memory is None else APART) <= _host(max_memory)
 
