@@ -144,14 +144,25 @@ def test_pictures_are_the_same_however_many_are_painted_at_once(tmp_path: Path, 
         assert one.std() > 3  # there is something to see
 
 
-def test_where_a_batch_is_too_much_for_a_gpu_pictures_are_painted_one_by_one(jobs: list[Job]) -> None:
+def test_where_a_batch_is_too_much_for_a_gpu_pictures_are_painted_one_by_one(
+    tmp_path: Path, draw: Draw, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which is said once, and not tried again with as many."""
+    tried: list[int] = []
+
     class Small(Painter):
         def __call__(self, images: torch.Tensor) -> torch.Tensor:
+            tried.append(len(images))
             if len(images) > 1:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return super().__call__(images)
 
-    assert paint(jobs, Small(Negative(), CARD, "1" * 64), batch=3).painted == 5
+    draw(tmp_path / "in", 7)
+    jobs = jobs_for(tmp_path / "in", tmp_path / "out", ".png")
+    with Progress("painting", len(jobs), unit="pictures", show=True) as progress:
+        assert paint_all(jobs, Small(Negative(), CARD, "1" * 64), "cpu", progress, batch=3).painted == 7
+    assert tried == [3, *[1] * 7]
+    assert capsys.readouterr().err.count("3 pictures at once are too much for the memory: one by one") == 1
     for job in jobs:
         assert load(job.painting).tobytes() == inverted(job.photo)
 

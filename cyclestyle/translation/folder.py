@@ -1,5 +1,6 @@
 """A list of pictures through a painter: batched, restartable, broken files passed over."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -176,14 +177,18 @@ class _Paintings:
     def of(self, groups: Iterator[list[_Opened]]) -> Iterator[tuple[_Opened, Picture]]:
         """Each photo with its painting. A GPU has been given the next ones before."""
         before: _Painted | None = None
-        told = self.told
+        told, too_much = self.told, math.inf
         for group in groups:
             if self.treatment.strength == 0:
                 yield from ((one, one.photo.picture) for one in group)
                 continue
-            together = fits(self.painter, group[0].photo.picture, self.max_memory, len(group))
+            picture = group[0].photo.picture
+            pixels = len(group) * picture.width * picture.height
+            together = pixels < too_much and fits(self.painter, picture, self.max_memory, len(group))
             painted = self.together(group, told) if together else None
-            told = None if together else told
+            if together:
+                told = None
+                too_much = too_much if painted is not None else pixels
             yield from before.pictures() if before is not None else ()
             before = None
             if painted is None:
@@ -196,7 +201,7 @@ class _Paintings:
         yield from before.pictures() if before is not None else ()
 
     def together(self, group: list[_Opened], told: Callable[[Images, Images], None] | None) -> "_Painted | None":
-        """Photos of one size as one batch; None where a GPU turned out to have too little memory."""
+        """Photos of one size as one batch; None where there turned out to be too little memory, which is said."""
         try:
             images = to_images([one.photo.picture for one in group], self.device)
             paintings = self.painter(images)
@@ -208,6 +213,8 @@ class _Paintings:
         except RuntimeError as error:
             if not is_full(error):
                 raise
+            if len(group) > 1:
+                self.progress.say(f"{len(group)} pictures at once are too much for the memory: one by one from here on")
             return None
 
     def compare(self, told: Callable[[Images, Images], None], images: Images, paintings: Images) -> None:

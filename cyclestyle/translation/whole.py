@@ -90,7 +90,7 @@ def paint_picture(
 
 
 def _at_once(painter: Painter, picture: Picture, strength: float, keep_colour: bool) -> Picture | None:
-    """The painting; None where a GPU has too little memory after all, since others take some, and tiles are left."""
+    """The painting; None where there is too little memory after all, since others take some, and tiles are left."""
     try:
         images = to_images([picture], _device(painter))
         painted = blended(images, painter(images), strength, keep_colour=keep_colour)
