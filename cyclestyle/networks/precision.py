@@ -49,8 +49,8 @@ def knows(precision: Precision, device: torch.device) -> bool:
 def full_fp32() -> Iterator[None]:
     """Let convolutions on GPUs keep all bits of fp32, and come out the same each time.
 
-    PyTorch's default there is TF32, with 10 of 23 bits: gradients through VGG are off by some percent, paintings by a
-    tenth of a level on average. Its flags hold for all threads, so they are put back when the last one leaves.
+    PyTorch's default there is TF32, with 10 of 23 bits, which gradients through VGG feel most. Its flags
+    hold for all threads, so they are put back when the last one leaves.
     """
     global _within
     with _entering:
