@@ -11,8 +11,15 @@ from conftest import Draw
 from cyclestyle.config import Settings
 from cyclestyle.stopping import Stopped, StopRequest
 from cyclestyle.training.rehearsal import Forecast, rehearse
+from cyclestyle.training.schedule import Tried
 
-pytestmark = pytest.mark.usefixtures("fresh_accelerate")
+pytestmark = pytest.mark.usefixtures("fresh_accelerate", "quickly_tried")
+
+
+@pytest.fixture
+def quickly_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tried, "SETTLING", 0.1)
+    monkeypatch.setattr(Tried, "COUNTED", 0.2)
 
 
 def wanted(data: Path, run: Path, **sections: Any) -> Settings:

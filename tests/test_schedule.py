@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cyclestyle.config import ScheduleSettings
-from cyclestyle.training.schedule import Budgeted, Planned, plan
+from cyclestyle.training.schedule import Budgeted, Planned, Tried, plan
 
 
 def factors(schedule: Planned) -> list[float]:
@@ -172,3 +172,24 @@ def test_steps_that_take_no_time_do_not_divide_by_zero() -> None:
         schedule.note(0.5)
     assert schedule.left() > 1000
     assert 0 < schedule.factor(5) <= 1
+
+
+@pytest.mark.parametrize(
+    ("takes", "steps"),
+    [
+        (lambda clock: 0.01, 1 + 300 + 1200),  # of short steps as many as fill the seconds
+        (lambda clock: 4.0, 3 + 9),  # of long ones the least that tell anything
+        (lambda clock: 2.0 if clock < 6 else 0.5, 4 + 24),  # the first three end at 6 s: they alone are slow
+    ],
+    ids=["short", "long", "slow to begin"],
+)
+def test_steps_are_tried_until_their_pace_is_known(takes: Callable[[float], float], steps: int) -> None:
+    schedule, clock, made = Tried(3, 9), 0.0, 0
+    while schedule.last(made) > made:
+        assert schedule.factor(made) == 1
+        clock += takes(clock)
+        made += 1
+        schedule.note(clock)
+    assert made == pytest.approx(steps, abs=2)
+    assert schedule.pace == pytest.approx(takes(clock))
+    assert schedule.state() == {}  # nothing of it belongs into a checkpoint

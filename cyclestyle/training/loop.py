@@ -27,16 +27,19 @@ from cyclestyle.training.learner import Learner
 from cyclestyle.training.pictures import Choice, choose, provenance_of, still_there
 from cyclestyle.training.reserve import time_to_paint
 from cyclestyle.training.saved import Facts, read_facts, restore
-from cyclestyle.training.schedule import Budgeted, Planned, plan
+from cyclestyle.training.schedule import Budgeted, Planned, Schedule, Tried, plan
 from cyclestyle.training.story import Story
 from cyclestyle.training.trial import settled, with_batch
 
 
-def learn(settings: Settings, *, strict: bool = False, stop: StopRequest | None = None) -> RunFolder:
+def learn(
+    settings: Settings, *, strict: bool = False, stop: StopRequest | None = None, tried: Tried | None = None
+) -> RunFolder:
     """Train to the end of the schedule, from the last checkpoint if there is one. Returns the run's folder.
 
-    Pictures that cannot be used are left out; `strict` refuses them. Raises Stopped if `stop` was asked, once all is
-    saved; ValueError or OSError, in a sentence, for what people can mend.
+    Pictures that cannot be used are left out; `strict` refuses them. `tried` stands in for the settings' schedule.
+    Raises Stopped if `stop` was asked, once all is saved; ValueError or OSError, in a sentence, for what people can
+    mend.
     """
     began = time.monotonic()
     accelerator = _accelerator(settings.compute)
@@ -55,7 +58,7 @@ def learn(settings: Settings, *, strict: bool = False, stop: StopRequest | None 
             if note:
                 accelerator.print(note)
         facts = restore(learner, checkpoint) if checkpoint else None
-        schedule, used = _schedule(run, sets, learner, facts, gauge)
+        schedule, used = (tried, 0.0) if tried else _schedule(run, sets, learner, facts, gauge)
         if isinstance(schedule, Planned) and learner.step > schedule.steps:
             raise ValueError(
                 f"{settings.run} holds {learner.step:,} steps, more than the {schedule.steps:,} of its schedule"
@@ -214,7 +217,7 @@ def _must_be_those(expected: dict[str, str] | None, choice: Choice, settings: Se
 
 def _schedule(
     run: RunFolder, sets: Sets, learner: Learner, facts: Facts | None, gauge: Gauge | None
-) -> tuple[Planned | Budgeted, float]:
+) -> tuple[Schedule, float]:
     """How long the run is, and for how many seconds it was trained before."""
     settings, processes = learner.settings, learner.processes
     saved = facts.budget if facts else {}
@@ -252,10 +255,10 @@ def _told_pace(run: RunFolder) -> float:
 
 def _opening(settings: Settings, sets: Sets, story: Story, facts: Facts | None) -> str:
     """The first line that people see."""
-    learner, schedule = story.learner, story.schedule
+    learner, budget = story.learner, settings.schedule.budget
     accelerator = learner.accelerator
     begin = f"going on at step {learner.step:,}, " if learner.step else ""
-    length = f"for {settings.schedule.budget}" if isinstance(schedule, Budgeted) else f"for {schedule.steps:,} steps"
+    length = f"for {budget}" if budget is not None else f"for {story.schedule.last(learner.step):,} steps"
     precision = _named(accelerator.mixed_precision)
     changed = (
         f" (begun in {_named(facts.precision)})" if facts and facts.precision != accelerator.mixed_precision else ""

@@ -10,27 +10,26 @@ import time
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
-from pathlib import Path
-from statistics import median
-from typing import Any
 
 import psutil
 import torch
 from accelerate import PartialState
 
-from cyclestyle.config import ScheduleSettings, Settings, seconds
+from cyclestyle.config import Settings, seconds
 from cyclestyle.footprint import peak_memory
 from cyclestyle.progress import clock
 from cyclestyle.runs import RunFolder
 from cyclestyle.stopping import Stopped, StopRequest
 from cyclestyle.training.loop import learn
 from cyclestyle.training.recorded import WARM_UP
-from cyclestyle.training.schedule import plan
+from cyclestyle.training.schedule import Tried, plan
 
 SETTLING = 3
-"""Steps that are not counted: compilers and allocators settle."""
+"""Steps at least that are not counted."""
 COUNTED = 9
+"""Steps at least that are."""
+NEVER = 10**9
+"""A number of steps, or of epochs, that no trial comes to."""
 
 
 @dataclass(frozen=True)
@@ -85,21 +84,22 @@ def rehearse(settings: Settings, *, strict: bool = False, stop: StopRequest | No
     main = int(os.environ.get("RANK", "0")) == 0
     if main:
         shutil.rmtree(folder, ignore_errors=True)
-    count = SETTLING + COUNTED + (WARM_UP if settings.compute.graph else 0)
-    report = {"log_every": 1, "checkpoint_every": count, "sample_every": count}
+    tried = Tried(SETTLING + (WARM_UP if settings.compute.graph else 0), COUNTED)
+    # What is saved and looked at comes after the last step, and is timed by itself.
     trial = {
         "run": folder,
-        "schedule": ScheduleSettings(steps=count),
-        "report": settings.report.model_copy(update=report),
+        "report": settings.report.model_copy(update={"checkpoint_every": NEVER, "sample_every": NEVER}),
+        "evaluation": settings.evaluation.model_copy(update={"every": NEVER if settings.evaluation.every else 0}),
     }
     begun = time.monotonic()
     try:
-        print(f"trying {count} steps ...", file=sys.stderr, flush=True)  # noqa: T201 - what they say is of no use
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            learn(settings.model_copy(update=trial), strict=strict, stop=stop)
+        said = f"trying steps for {Tried.SETTLING + Tried.COUNTED:.0f} seconds or more ..."
+        print(said, file=sys.stderr, flush=True)  # noqa: T201
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # what they say is of no use
+            learn(settings.model_copy(update=trial), strict=strict, stop=stop, tried=tried)
         # The main process alone: it removes what the forecast follows from. Some launchers tell only now who that is.
         main = PartialState().is_main_process
-        return _forecast(settings, RunFolder(folder), time.monotonic() - begun) if main else None
+        return _forecast(settings, RunFolder(folder), tried, time.monotonic() - begun) if main else None
     except Stopped:  # it speaks of what is saved, and nothing is
         raise Stopped("stopped; nothing of the trial is kept") from None
     finally:
@@ -107,18 +107,16 @@ def rehearse(settings: Settings, *, strict: bool = False, stop: StopRequest | No
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _forecast(settings: Settings, run: RunFolder, took: float) -> Forecast:
-    pace, last = _lines(run.pace), _lines(run.metrics)[-1]
-    ends = [line["seconds"] for line in pace]
-    step = median(after - before for before, after in pairwise(ends[-COUNTED - 1 :]))
+def _forecast(settings: Settings, run: RunFolder, tried: Tried, took: float) -> Forecast:
+    last = json.loads(run.metrics.read_text(encoding="utf-8").splitlines()[-1])
     photos = json.loads(run.provenance.read_text(encoding="utf-8"))["counts"]["photos"]
     pairs = round(last["epoch"] * photos / last["step"])
-    steps = _steps(settings, photos, pairs, step)
+    steps = _steps(settings, photos, pairs, tried.pace)
     examined = steps * pairs / photos / settings.evaluation.every if settings.evaluation.every else 0
     return Forecast(
-        start=ends[0],
-        step=step,
-        saving=max(0.0, took - ends[-1]),
+        start=tried.ends[0],
+        step=tried.pace,
+        saving=max(0.0, took - tried.ends[-1]),
         pairs=pairs,
         photos=photos,
         steps=steps,
@@ -133,7 +131,3 @@ def _steps(settings: Settings, photos: int, pairs: int, step: float) -> int:
     if settings.schedule.budget is not None:
         return int(seconds(settings.schedule.budget) / step)
     return plan(settings.schedule, photos, pairs).steps
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

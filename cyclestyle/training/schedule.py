@@ -1,29 +1,42 @@
 """How long a run is, and how large its steps are."""
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
-from typing import Protocol
 
 from cyclestyle.config import ScheduleSettings
 
 
-class Schedule(Protocol):
-    """What the story of a run asks before each step."""
+class Schedule(ABC):
+    """What the story of a run asks before each step, and tells after it."""
 
+    by_the_clock = True
+    """Whether how many steps there will be depends on how long they take."""
+
+    @abstractmethod
     def factor(self, step: int) -> float:
-        """What the learning rate is multiplied with in a step, counted from 0."""
-        ...
+        """What the learning rate is multiplied with in a step, counted from 0. Asked once a step, in order."""
 
+    @abstractmethod
     def last(self, step: int) -> int:
         """The number of steps after which the run ends, as far as is known after `step` of them."""
-        ...
+
+    @abstractmethod
+    def note(self, used: float) -> None:
+        """Take in that a step has ended after `used` seconds of the run."""
+
+    def state(self) -> dict[str, float]:
+        """What a checkpoint holds of it."""
+        return {}
 
 
-class Planned:
+class Planned(Schedule):
     """A length and a decay, both in steps: a rate of 1, then falling linearly.
 
     The line meets zero one step after the last, so no step is taken with a rate of zero.
     """
+
+    by_the_clock = False
 
     def __init__(self, steps: int, decay: int) -> None:
         self.steps, self.decay = steps, decay
@@ -33,6 +46,9 @@ class Planned:
 
     def last(self, step: int) -> int:
         return self.steps
+
+    def note(self, used: float) -> None:
+        pass
 
 
 def plan(settings: ScheduleSettings, photos: int, pairs_per_step: int) -> Planned:
@@ -46,7 +62,7 @@ def plan(settings: ScheduleSettings, photos: int, pairs_per_step: int) -> Planne
     return Planned(steps, min(steps, round(decay_epochs * photos / pairs_per_step)))
 
 
-class Budgeted:
+class Budgeted(Schedule):
     """A length in seconds: a rate of 1 for the first half, then falling to zero until the time is over.
 
     How many steps are left is estimated anew after each of them from the pace of the last ones, checkpoints and samples
@@ -67,7 +83,6 @@ class Budgeted:
         self._left: int | None = None
 
     def note(self, used: float) -> None:
-        """Take in that a step has ended after `used` seconds of the run."""
         self.used = used
         self._ends.append(used)
         self._left = None
@@ -94,5 +109,46 @@ class Budgeted:
         return step + self.left()
 
     def state(self) -> dict[str, float]:
-        """What a checkpoint holds of it."""
         return {"used": self.used, "rate": self.rate, "over": float(self.over)}
+
+
+class Tried(Schedule):
+    """As many steps as it takes to know their pace. The first ones are slow (compilers and allocators settle, threads
+    and caches begin), and a single moment tells little of a machine that others use too: so there are as many seconds
+    as steps that must pass, of both kinds.
+    """
+
+    SETTLING = 3.0
+    """Seconds that are not counted."""
+    COUNTED = 12.0
+
+    def __init__(self, settling: int, counted: int) -> None:
+        """The least steps that are not counted, and that are."""
+        self.settling, self.counted = settling, counted
+        self.ends: list[float] = []
+        """When the steps ended, in seconds of the run."""
+        self._first: int | None = None  # the place of the last end that settles
+
+    @property
+    def pace(self) -> float:
+        """Seconds of a step that is counted."""
+        assert self._first is not None
+        counted = len(self.ends) - 1 - self._first
+        return (self.ends[-1] - self.ends[self._first]) / counted
+
+    def factor(self, step: int) -> float:
+        return 1.0
+
+    def last(self, step: int) -> int:
+        return step if self._known() else step + 1
+
+    def note(self, used: float) -> None:
+        self.ends.append(used)
+        if self._first is None and len(self.ends) >= self.settling and used - self.ends[0] >= self.SETTLING:
+            self._first = len(self.ends) - 1
+
+    def _known(self) -> bool:
+        if self._first is None:
+            return False
+        counted = len(self.ends) - 1 - self._first
+        return counted >= self.counted and self.ends[-1] - self.ends[self._first] >= self.COUNTED

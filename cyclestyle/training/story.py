@@ -18,11 +18,11 @@ from cyclestyle.training.judge import MEASURES, best_step
 from cyclestyle.training.learner import Learner, Taken
 from cyclestyle.training.panel import Panel
 from cyclestyle.training.saved import facts, files, painters
-from cyclestyle.training.schedule import Budgeted, Planned
+from cyclestyle.training.schedule import Schedule
 from cyclestyle.training.supply import Supply
 
 NO_END = 1 << 40
-"""Passes; loaders need a number, and a budget of time has none."""
+"""Steps; loaders need a number, and a budget of time has none."""
 
 WORTH_TELLING = 0.05
 """Share of the time spent waiting for pictures, from which on the progress line tells it."""
@@ -38,7 +38,7 @@ class Story:
         run: RunFolder,
         sets: Sets,
         learner: Learner,
-        schedule: Planned | Budgeted,
+        schedule: Schedule,
         stop: StopRequest,
         pictures: dict[str, str],
         began: float,
@@ -57,6 +57,7 @@ class Story:
         self.known_as_lost: set[str] = set()
         self.rung: set[str] = set()  # kinds of alarms that were said
         self.saved = learner.step  # the step of the last checkpoint
+        self.factor = 1.0  # of the last step's learning rate
 
     @property
     def step(self) -> int:
@@ -86,7 +87,8 @@ class Story:
 
     def _advance(self, feed: Feed) -> None:
         """One step, and what is due after it."""
-        taken = self.learner.take_step(feed, self.schedule.factor(self.step))
+        self.factor = self.schedule.factor(self.step)
+        taken = self.learner.take_step(feed, self.factor)
         asked = self._agree()
         self._tell(taken, feed)
         if asked:
@@ -141,15 +143,13 @@ class Story:
 
     def _batches(self, first: int) -> Iterator[Batch]:
         """This process's batches from a pass on."""
-        budgeted = isinstance(self.schedule, Budgeted)
-        last = NO_END if budgeted else self.schedule.last(self.step) * self.settings.compute.accumulate
-        return self.supply.batches(first, last)
+        steps = NO_END if self.schedule.by_the_clock else self.schedule.last(self.step)
+        return self.supply.batches(first, steps * self.settings.compute.accumulate)
 
     def _agree(self) -> bool:
-        """Whether any process was asked to stop; and what time it is, for a budget, on the slowest clock."""
+        """Whether any process was asked to stop; and what time it is, for the schedule, on the slowest clock."""
         asked, used = self.processes.most(self._hurried(), time.monotonic() - self.began)
-        if isinstance(self.schedule, Budgeted):
-            self.schedule.note(used)
+        self.schedule.note(used)
         return bool(asked)
 
     def _tell(self, taken: Taken, feed: Feed) -> None:
@@ -174,10 +174,9 @@ class Story:
         assert self.journal is not None
         now, (then, at) = time.monotonic(), self.spoken
         self.spoken = now, self.step
-        factor = self.schedule.rate if isinstance(self.schedule, Budgeted) else self.schedule.factor(self.step - 1)
         told = {
             "epoch": self.step * self.learner.pairs / len(self.sets.photos),
-            "learning_rate": self.settings.optimizer.learning_rate * factor,
+            "learning_rate": self.settings.optimizer.learning_rate * self.factor,
             "skipped": self.learner.guard.skipped,
         }
         self.journal.write(self.step, losses | told)
@@ -237,8 +236,7 @@ class Story:
                 f"{', '.join(broken)} hold numbers that are no longer finite at step {self.step:,}. {self._kept()}; "
                 "lower --optimizer.learning-rate, or give --compute.mixed-precision no, and choose another --run"
             )
-        budget = self.schedule.state() if isinstance(self.schedule, Budgeted) else {}
-        told = facts(self.learner) | {"pictures": self.pictures, "budget": budget}
+        told = facts(self.learner) | {"pictures": self.pictures, "budget": self.schedule.state()}
         try:
             save_checkpoint(self.run.checkpoints, self.step, files(self.learner), told, self.processes)
             self.saved = self.step
