@@ -13,7 +13,7 @@ import pytest
 from conftest import Draw
 from PIL import Image
 
-from cyclestyle import cli
+from cyclestyle import cli, commands
 from cyclestyle.config import Settings
 from cyclestyle.images import load
 
@@ -138,17 +138,26 @@ def test_pytorchs_threads_wait_as_the_program_chose() -> None:
     assert f"GOMP_SPINCOUNT = '{cli.SPINS}'" in run.stderr  # which OpenMP says of itself when it is loaded
 
 
+def imported_by(code: str) -> set[str]:
+    """The packages that are imported when it runs in a process of its own."""
+    run = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True, check=True)
+    return {line.rpartition("|")[2].strip().split(".")[0] for line in run.stderr.splitlines()}
+
+
+HEAVY = {"torch", "torchvision", "accelerate", "albumentations", "cv2", "numpy", "PIL", "safetensors", "tensorboard"}
+
+
 def test_the_table_of_commands_imports_nothing_heavy() -> None:
-    run = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", "import cyclestyle.cli; cyclestyle.cli.build_app()"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in run.stderr.splitlines()}
+    imported = imported_by("import cyclestyle.cli; cyclestyle.cli.build_app()")
     assert "cyclopts" in imported
-    assert not imported & {"torch", "torchvision", "accelerate", "albumentations", "cv2", "numpy", "PIL", "pydantic"}
-    assert not imported & {"safetensors", "tensorboard", "tomli_w", "tqdm", "kaggle"}
+    assert not imported & {*HEAVY, "pydantic", "tomli_w", "tqdm", "kaggle"}
+
+
+def test_no_commands_help_waits_for_pytorch() -> None:
+    names = [path.stem for path in Path(commands.__path__[0]).glob("*.py")]
+    imported = imported_by(f"for name in {names}: __import__('cyclestyle.commands.' + name)")
+    assert "pydantic" in imported
+    assert not imported & HEAVY
 
 
 # Mistakes.

@@ -10,12 +10,12 @@ import torch
 from cyclestyle.networks.extractors import (
     POOLS,
     Extractor,
-    NetworkKind,
     Window,
     load_network,
     random_network,
     require_taps,
 )
+from cyclestyle.networks.kinds import NetworkKind
 from cyclestyle.networks.vgg import random_vgg
 
 KINDS = get_args(NetworkKind)

@@ -9,8 +9,9 @@ from torch import nn
 
 from cyclestyle.config import DiscriminatorSettings, Settings
 from cyclestyle.networks.discriminator import bound_spectrally, build_discriminator, pretrained
-from cyclestyle.networks.extractors import Extractor, NetworkKind, random_network
+from cyclestyle.networks.extractors import Extractor, random_network
 from cyclestyle.networks.feature_discriminator import BESIDE_FEATURES, FeatureDiscriminator
+from cyclestyle.networks.kinds import NetworkKind
 from cyclestyle.networks.layers import initialise
 from cyclestyle.training.learner import build_networks
 from cyclestyle.training.loop import learn

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cyclestyle.networks.extractors import Extractor, random_network
-from cyclestyle.styling.gram import Convention, gram_loss
+from cyclestyle.styling.gram import gram_loss
 from cyclestyle.styling.moments import Moments, moments
 from cyclestyle.styling.objective import (
     ContentTerm,
@@ -19,6 +19,7 @@ from cyclestyle.styling.objective import (
     add_up,
     one_by_one,
 )
+from cyclestyle.styling.recipes import Convention
 from cyclestyle.styling.smoothness import total_variation
 
 

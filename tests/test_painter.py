@@ -24,6 +24,7 @@ from torch import nn
 from cyclestyle.config import GeneratorSettings
 from cyclestyle.files import sha256
 from cyclestyle.networks.generator import build_generator
+from cyclestyle.networks.kinds import Precision
 from cyclestyle.networks.layers import InstanceNorm, initialise
 from cyclestyle.networks.painter import (
     Painter,
@@ -33,7 +34,7 @@ from cyclestyle.networks.painter import (
     reflect,
     save_painter,
 )
-from cyclestyle.networks.precision import Precision, settled
+from cyclestyle.networks.precision import settled
 
 SMALL = GeneratorSettings(width=2, blocks=1)
 KINDS = {

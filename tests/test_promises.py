@@ -128,6 +128,7 @@ COVERED_BY = {
     "cyclestyle.training.saved": "test_loop",
     "cyclestyle.training.story": "test_loop",
     "cyclestyle.networks.areas": "test_streaming",
+    "cyclestyle.networks.kinds": "test_extractors",
     "cyclestyle.networks.scratch": "test_streaming",
     "cyclestyle.translation.folder": "test_translation",
     "cyclestyle.translation.room": "test_whole",

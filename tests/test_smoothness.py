@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cyclestyle.styling.smoothness import VariationKind, total_variation, value_range
+from cyclestyle.styling.recipes import VariationKind
+from cyclestyle.styling.smoothness import total_variation, value_range
 
 KINDS = get_args(VariationKind)
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cyclestyle.networks.extractors import Extractor, random_network
-from cyclestyle.styling.gram import Convention, gram_loss
+from cyclestyle.styling.gram import gram_loss
 from cyclestyle.styling.moments import Moments, covariance, moments, sums
 from cyclestyle.styling.objective import ContentTerm, Evaluation, MapTerm, MomentTerm, Objective, PixelTerm
+from cyclestyle.styling.recipes import Convention
 from cyclestyle.styling.smoothness import total_variation, value_range
 from cyclestyle.styling.statistics import linear_mmd, mean_std_loss, polynomial_mmd, square_root, wasserstein
 from cyclestyle.styling.tiles import grid, in_tiles, map_size, streamed_maps, streamed_sums, whole_or_tiled

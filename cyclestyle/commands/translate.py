@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from pydantic import Field, PositiveInt
 
+from cyclestyle.networks.kinds import Precision
+
 if TYPE_CHECKING:
     from cyclestyle.translation.folder import Treatment
-
-Precision = Literal["fp32", "bf16", "fp16"]
 
 
 def translate(

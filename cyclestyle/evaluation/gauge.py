@@ -11,7 +11,8 @@ from torch import Tensor
 from cyclestyle.evaluation.eyes import exactly
 from cyclestyle.images import Images
 from cyclestyle.networks.inception import load_inception
-from cyclestyle.networks.precision import Precision, computing_in, settled
+from cyclestyle.networks.kinds import Precision
+from cyclestyle.networks.precision import computing_in, settled
 from cyclestyle.networks.vgg import load_vgg, random_vgg
 
 DEEPEST = ("relu4_1", "relu3_1", "relu2_1", "relu1_1")

@@ -15,16 +15,8 @@ from torchvision import models
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from cyclestyle.images import Images
-from cyclestyle.networks.extractors import (
-    POOLS,
-    AveragePool,
-    BackboneKind,
-    Extractor,
-    Padding,
-    Pooling,
-    Window,
-    border,
-)
+from cyclestyle.networks.extractors import POOLS, AveragePool, Extractor, Window, border
+from cyclestyle.networks.kinds import BackboneKind, Padding, Pooling
 from cyclestyle.networks.vgg import random_filters
 from cyclestyle.networks.weights import find_weights
 

@@ -9,19 +9,14 @@ import itertools
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
 from cyclestyle.images import Images
+from cyclestyle.networks.kinds import NetworkKind, Padding, Pooling
 from cyclestyle.networks.layers import ReflectionPad
-
-VggKind = Literal["vgg19", "vgg16", "vgg19-distilled"]
-BackboneKind = Literal["alexnet", "squeezenet", "resnet18", "resnet50"]
-NetworkKind = Literal[VggKind, BackboneKind]
-Pooling = Literal["max", "average"]
-Padding = Literal["zeros", "reflect", "replicate"]
 
 # Of ImageNet's pictures in [0, 1], as for every network of torchvision
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -15,7 +15,8 @@ from cyclestyle.files import sha256, written_aside
 from cyclestyle.images import Images
 from cyclestyle.networks.fewer_products import quickest
 from cyclestyle.networks.generator import build_generator
-from cyclestyle.networks.precision import TYPES, Precision, full_fp32
+from cyclestyle.networks.kinds import Precision
+from cyclestyle.networks.precision import TYPES, full_fp32
 from cyclestyle.networks.reference import generator_from_reference, read_reference
 from cyclestyle.networks.stored import kinds, read, to_bytes
 from cyclestyle.settings import describe

@@ -7,13 +7,13 @@ in fp32, so that all that is summed over them (moments, distances, means) is as 
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
-"""Of the numbers inside a network. Pictures that go in and features or pictures that come out are float32 always."""
+from cyclestyle.networks.kinds import Precision
+
 TYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cyclestyle.images import Images
-from cyclestyle.networks.extractors import POOLS, AveragePool, Extractor, Padding, Pooling, VggKind, Window, border
+from cyclestyle.networks.extractors import POOLS, AveragePool, Extractor, Window, border
+from cyclestyle.networks.kinds import Padding, Pooling, VggKind
 from cyclestyle.networks.weights import find_weights
 
 # Simonyan and Zisserman 2015, table 1, columns E and D: convolutions per block, and their channels

@@ -6,26 +6,13 @@ one style weight means things that are many powers of ten apart. `SOURCES` says 
 """
 
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from cyclestyle.styling.moments import Moments, in_units_of, require_alike
-
-Convention = Literal[
-    "relative",
-    "gatys-paper",
-    "gatys-code",
-    "neural-style",
-    "pytorch-examples",
-    "johnson",
-    "magenta",
-    "pystiche",
-    "swag",
-    "keras",
-    "crowsonkb",
-]
+from cyclestyle.styling.recipes import Convention
 
 
 class Source(NamedTuple):

@@ -17,15 +17,27 @@ from pydantic import (
 )
 
 from cyclestyle.config import Section
-from cyclestyle.networks.extractors import NetworkKind, Padding, Pooling
-from cyclestyle.networks.precision import Precision
-from cyclestyle.styling.gram import Convention
-from cyclestyle.styling.smoothness import VariationKind
+from cyclestyle.networks.kinds import NetworkKind, Padding, Pooling, Precision
 
 Method = Literal["gatys", "statistics", "wasserstein", "mmd", "histogram", "mrf", "mdan", "swag"]
 Target = Literal["nearest", "random", "mean", "one"]
 Optimizer = Literal["adam", "lbfgs", "lbfgsb"]
 Colour = Literal["style", "luminance", "matched"]
+VariationKind = Literal["squared", "absolute", "isotropic", "keras", "mahendran", "nine-point"]
+Convention = Literal[
+    "relative",
+    "gatys-paper",
+    "gatys-code",
+    "neural-style",
+    "pytorch-examples",
+    "johnson",
+    "magenta",
+    "pystiche",
+    "swag",
+    "keras",
+    "crowsonkb",
+]
+"""Whose Gram losses, by what they are divided by (gram.py)."""
 
 TARGETS: tuple[Target, ...] = ("nearest", "random", "mean", "one")
 

@@ -5,14 +5,13 @@ channels, so that a weight does not depend on a picture's size; sources that sum
 3 h w. Pixels are in [-1, 1] here: on a picture in [0, 1] what is squared would be a quarter.
 """
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from cyclestyle.images import Images
-
-VariationKind = Literal["squared", "absolute", "isotropic", "keras", "mahendran", "nine-point"]
+from cyclestyle.styling.recipes import VariationKind
 
 KERAS_BETA = 2.5
 

@@ -16,8 +16,9 @@ The authors' published code does not take the softmax; it multiplies the deeper 
 import torch
 from torch import Tensor
 
-from cyclestyle.styling.gram import Convention, gram_loss
+from cyclestyle.styling.gram import gram_loss
 from cyclestyle.styling.moments import moments
+from cyclestyle.styling.recipes import Convention
 
 
 def smooth(features: Tensor, temperature: float = 1.0, *, mean_one: bool = False) -> Tensor:

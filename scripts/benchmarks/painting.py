@@ -31,9 +31,9 @@ from cyclestyle.files import sha256
 from cyclestyle.images import fit, list_pictures, load, save, to_images, to_pictures
 from cyclestyle.networks.fewer_products import WinogradConv, with_fewer_products
 from cyclestyle.networks.generator import build_generator
+from cyclestyle.networks.kinds import Precision
 from cyclestyle.networks.layers import InstanceNorm, initialise
 from cyclestyle.networks.painter import Painter, PainterCard, Rounding, load_painter, save_painter
-from cyclestyle.networks.precision import Precision
 from cyclestyle.pipeline import Behind, runs
 from cyclestyle.progress import Progress
 from cyclestyle.translation.folder import Treatment, _Opened, _Paintings, paint_all
