@@ -27,6 +27,14 @@ def test_scenes_that_are_missing_from_a_complete_folder_are_drawn_again(tmp_path
     assert gone.read_bytes() == before
 
 
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe\x00", b"[1]"])
+def test_a_damaged_record_is_refused_by_its_name(content: bytes, tmp_path: Path) -> None:
+    list(write_scenes(tmp_path, FEW))
+    (tmp_path / "scenes.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"holds other scenes \(.*scenes\.json\); remove it"):
+        list(write_scenes(tmp_path, FEW))
+
+
 def test_a_folder_of_other_scenes_is_refused(tmp_path: Path) -> None:
     list(write_scenes(tmp_path, FEW))
     with pytest.raises(ValueError, match="holds other scenes"):

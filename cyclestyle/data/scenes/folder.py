@@ -52,7 +52,7 @@ def write_scenes(to: Path, wanted: SceneFolder, *, processes: int = 1) -> Iterat
     record = to / RECORD
     drawings = list(_drawings(to, wanted))
     files = {path for drawing in drawings for path in (drawing.photo, drawing.painting) if path}
-    if record.exists() and json.loads(record.read_text()) != asdict(wanted):
+    if record.exists() and _recorded(record) != asdict(wanted):
         raise ValueError(f"{to} holds other scenes ({record}); remove it, or choose another folder with --to")
     for path in (path for folder in SUBFOLDERS for path in (to / folder).glob("[!.]*")):
         if path not in files:
@@ -64,6 +64,13 @@ def write_scenes(to: Path, wanted: SceneFolder, *, processes: int = 1) -> Iterat
         folder.mkdir(parents=True, exist_ok=True)
     yield from _in_parallel(_draw, drawings, processes)
     write_text(record, json.dumps(asdict(wanted), indent=2) + "\n")
+
+
+def _recorded(record: Path) -> object:
+    try:
+        return json.loads(record.read_bytes())
+    except ValueError:  # damaged: other scenes than any that are wanted
+        return None
 
 
 def _drawings(to: Path, wanted: SceneFolder) -> Iterator[_Drawing]:
