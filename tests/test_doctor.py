@@ -308,7 +308,7 @@ def test_without_any_library_it_works_and_says_which_are_missing(home: Path) -> 
     said = look(home, "--json")
     found = said.only("libraries")
     assert (said.code, found["state"]) == (1, "wrong")
-    assert "16 of 16 are not installed" in found["found"]
+    assert "17 of 17 are not installed" in found["found"]
     assert "'torch>=2.6'" in found["do"]
     table = look(home)
     assert table.code == 1

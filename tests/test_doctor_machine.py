@@ -137,7 +137,7 @@ def test_a_few_missing_libraries_are_named_each_and_many_together(installed: Ins
     assert [one.subject for one in libraries.libraries()] == ["torchvision", "cyclopts"]
     installed.modules.clear()
     found = only(one for one in libraries.libraries() if one.subject == "libraries")
-    assert "16 of 16" in found.found
+    assert "17 of 17" in found.found
     assert found.do.startswith("`. .venv/bin/activate`")
     assert "uv pip install --python" in found.do  # where there is no pip
 

@@ -31,6 +31,7 @@ NEEDED = (
     Library("torchvision", "torchvision>=0.21"),
     Library("accelerate", "accelerate>=1.10"),
     Library("albumentations", "albumentations>=2.0.5,<2.1"),
+    Library("cv2", "opencv-python-headless>=4.10.0.84"),
     Library("PIL", "pillow>=11"),
     Library("scipy", "scipy>=1.14"),
     Library("psutil", "psutil>=6"),
