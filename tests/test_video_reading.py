@@ -258,3 +258,14 @@ def test_what_is_no_whole_video_is_said_in_a_sentence(kind: str, said: str, tmp_
         list(stills(look_through(broken(kind, tmp_path))))
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_ffmpeg_never_speaks_through_pythons_logging(tmp_path: Path) -> None:
+    """Its threads would wait for Python while Python waits for them; older torchvisions switch it on."""
+    clip = make_clip(tmp_path / "a.mp4", lambda _: quarters(), 2)
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        look_through(clip)
+        assert av.logging.get_level() is None
+    finally:
+        av.logging.set_level(None)

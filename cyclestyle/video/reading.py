@@ -186,6 +186,9 @@ class Clock:
 
 def opened(path: Path) -> av.container.InputContainer:
     """A file of that name, whatever else its name could mean to FFmpeg, and in whatever letters its title is."""
+    # Older torchvisions let FFmpeg speak through Python's logging. Its threads then wait for Python, and whoever ends
+    # them, holding Python, for the threads: for ever.
+    av.logging.set_level(None)
     return av.open(f"file:{path}", metadata_errors="replace")
 
 
