@@ -230,7 +230,7 @@ def test_a_settings_folder_that_cannot_be_made_is_named_and_the_real_client_fail
 
 def test_a_client_without_six_is_named(live: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     live({"HOME": str(tmp_path)})
-    for there, says, do in (({"kaggle"}, "needs six", "'six>=1.16'"), (set(), "not installed", "'kaggle>=2.0'")):
+    for there, says, do in (({"kaggle"}, "needs six", "'six>=1.16'"), (set(), "not installed", "'kaggle>=2.2.4'")):
         monkeypatch.setattr(account, "is_there", lambda module, there=there: module in there)
         found = next(iter(account.client(needed=True)))
         assert found.state == "wrong"

@@ -45,7 +45,7 @@ class Unusable(Exception):  # noqa: N818 - not an error of ours
 
 def client(needed: bool) -> Iterable[Finding]:
     """Whether the client is installed, and with what it forgets to ask for; it is not imported."""
-    install = pip("kaggle>=2.0", "six>=1.16")
+    install = pip("kaggle>=2.2.4", "six>=1.16")
     without = "; it fetches the competition's pictures" if needed else "; the pictures are here, it would submit"
     if not is_there("kaggle"):
         yield _judged(needed, "kaggle", f"the client is not installed{without}", install)
