@@ -4,7 +4,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as some
 
 from cyclestyle.evaluation.wording import places
@@ -62,6 +62,9 @@ def test_one_outlier_is_cut_and_this_is_said() -> None:
 
 
 @given(some.lists(some.floats(-1e6, 1e6), min_size=1, max_size=40), some.floats(1e-9, 1e3))
+@example([5e-324], 1.0)
+@example([1e-299, 1e-305], 1.0)
+@example([-5e-324, 1e-310], 1.0)
 def test_whatever_the_numbers_are_nothing_is_drawn_left_right_or_below(values: list[float], scale: float) -> None:
     points = [(step + 1, value * scale) for step, value in enumerate(values)]
     found = chart(wanted(points), len(points))

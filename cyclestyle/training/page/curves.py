@@ -21,6 +21,8 @@ FEW = 30
 """Points up to which each is a dot."""
 OUTLIER = 2.5
 """Times what nine tenths of the values stay below, from which on a curve is cut at the top."""
+LEAST = 1e-300
+"""Height of a chart, below which it has no room for numbers in between: a computer has none."""
 LISTED = 12
 """Lines of the table of a chart."""
 
@@ -186,7 +188,7 @@ def _range(values: Sequence[float]) -> tuple[float, float, bool]:
     most = OUTLIER * sorted(values)[math.ceil(0.9 * len(values)) - 1]
     cut = 0 < most < high
     high = most if cut else high
-    return low, high if high > low else low + 1.0, cut
+    return low, high if high - low > LEAST else low + 1.0, cut
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
