@@ -39,7 +39,11 @@ CASES = {
         "none", {"KAGGLE_API_TOKEN": "HOME/t"}, {"t": "\n", ".kaggle/access_token": SECRET}, "is empty"
     ),
     "a folder in a variable": Case("fails", {"KAGGLE_API_TOKEN": "HOME/t"}, {"t": None}, "Is a directory"),
-    "a token that is too long for a name": Case("fails", {"KAGGLE_API_TOKEN": SECRET * 20}, says="is too long"),
+    "a token that is too long for a name": (  # whether such a file is there: an error, from Python 3.14 on a no
+        Case("fails", {"KAGGLE_API_TOKEN": SECRET * 20}, says="is too long")
+        if sys.version_info < (3, 14)
+        else Case("token", {"KAGGLE_API_TOKEN": SECRET * 20})
+    ),
     "a token's file": Case("token", {}, {".kaggle/access_token": SECRET + "\n"}, "access_token"),
     "a token's file with an ending": Case("token", {}, {".kaggle/access_token.txt": SECRET}),
     "an empty file, and one with an ending": Case(

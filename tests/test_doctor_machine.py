@@ -39,7 +39,7 @@ def test_a_newer_python_is_suggested_only_if_it_starts(tmp_path: Path, monkeypat
     for name, script in (("python3.13", "exit 127"), ("python3.12", "exit 0")):
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setenv("PATH", str(tmp_path))
     assert interpreter.what_to_type().startswith("python3.12 -m venv")
     monkeypatch.setenv("PATH", "/no/such")
     assert interpreter.what_to_type().startswith("install Python 3.11 or newer")
