@@ -80,8 +80,9 @@ def settings_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollec
 
 def main() -> None:
     """Run a command; mistakes of people end in one sentence and exit code 2, interrupts in 130, a saved stop in 75."""
-    for stream in (sys.stdout, sys.stderr):  # file names may hold bytes that no encoding knows
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for stream in (sys.stdout, sys.stderr):
+        # File names may hold bytes that no encoding knows; in a file that takes both, lines stand as they were said.
+        stream.reconfigure(errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
     let_threads_rest()
     app = build_app(next(iter(sys.argv[1:]), None))
     try:

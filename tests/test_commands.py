@@ -118,6 +118,23 @@ def test_threads_spin_for_a_moment_only_unless_told_otherwise(
     assert {name: os.environ[name] for name in names if name in os.environ} == found
 
 
+def test_in_a_file_lines_stand_as_they_were_said(tmp_path: Path) -> None:
+    """`cyclestyle train > log 2>&1`: what is said in the beginning comes before the error that ends it."""
+    program = (
+        "import sys, cyclestyle.cli as cli\n"
+        "sys.argv = ['cyclestyle', '--help']\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "print('going on')\n"
+        "sys.stderr.write('error: the disk is full\\n')\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with (tmp_path / "log").open("w") as log:
+        subprocess.run([sys.executable, "-c", program], env=environment, stdout=log, stderr=log, check=True)
+    said = (tmp_path / "log").read_text().splitlines()
+    assert said[-2:] == ["going on", "error: the disk is full"]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="PyTorch comes with another OpenMP there")
 def test_pytorchs_threads_wait_as_the_program_chose() -> None:
