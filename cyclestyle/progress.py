@@ -1,12 +1,16 @@
 """How far a long job is: a bar in a terminal, plain lines elsewhere (notebooks, logs, CI)."""
 
 import sys
+import threading
 import time
 from types import TracebackType
 
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 10.0
+
+# One process writes. tqdm's own lock is for several, for which Python may start a process that counts such locks.
+tqdm.set_lock(threading.RLock())
 
 
 class Progress:

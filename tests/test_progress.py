@@ -1,6 +1,8 @@
 """A bar in a terminal, plain lines elsewhere, silence where another process speaks."""
 
 import io
+import multiprocessing
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -156,3 +158,16 @@ def test_a_terminal_gets_a_bar_with_the_note_and_no_plain_lines(monkeypatch: pyt
     assert "loss 2" in shown
     assert "passed over: a.jpg\n" in shown
     assert "pictures (" not in shown
+
+
+@pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="the system has none")
+def test_no_process_is_started_to_say_something() -> None:
+    """tqdm's own lock has one, where processes are started by a fork server: on Linux from Python 3.14 on."""
+    program = (
+        "import multiprocessing, psutil, sys\n"
+        "multiprocessing.set_start_method('forkserver')\n"
+        "from cyclestyle.progress import Progress\n"
+        "Progress('painting', 2, unit='pictures').say('a line')\n"
+        "sys.exit(len(psutil.Process().children()))\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
