@@ -2,8 +2,11 @@
 
 import multiprocessing
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from conftest import Draw
@@ -42,6 +45,45 @@ def test_they_look_at_a_flag_without_a_lock_and_end_by_themselves(
         assert torch.equal(found.photos, expected.photos)
     loader._shutdown_workers()
     assert [worker.exitcode for worker in loader._workers] == [0, 0]
+
+
+LOADING = """
+import multiprocessing, sys, time
+from pathlib import Path
+from cyclestyle.config import DataSettings
+from cyclestyle.data.folders import Sets
+from cyclestyle.data.loaders import build_loader
+from cyclestyle.data.unpaired import Places, UnpairedPictures
+
+if __name__ == "__main__":
+    method, folder = sys.argv[1:]
+    multiprocessing.set_start_method(method)
+    settings = DataSettings(augmentation="zoom", crop=16, workers=2, batch=2)
+    sets = Sets(*(sorted(Path(folder, name).iterdir()) for name in ("photos", "paintings")), [], [])
+    places = Places(0, 9, batch=2, rank=0, processes=1)
+    loader = iter(build_loader(UnpairedPictures(sets, settings, 3), places, settings, pin=False))
+    next(loader)
+    print(*(worker.pid for worker in loader._workers), flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="kills as only POSIX systems do")
+@pytest.mark.parametrize("method", ["fork", *OTHERS])
+def test_none_is_left_when_the_process_that_they_help_is_killed(method: str, tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "photos", 5), draw(tmp_path / "paintings", 4, seed=1)
+    (tmp_path / "loading.py").write_text(LOADING)
+    words = [sys.executable, str(tmp_path / "loading.py"), method, str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        workers = [psutil.Process(int(word)) for word in process.stdout.readline().split()]
+        assert len(workers) == 2
+        process.kill()
+    _, left = psutil.wait_procs(workers, 30)
+    for worker in left:
+        worker.kill()
+    assert left == []
 
 
 def test_the_system_s_own_context_keeps_its_events() -> None:

@@ -5,6 +5,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 from copy import copy
 from multiprocessing.context import BaseContext
 from multiprocessing.sharedctypes import RawValue
@@ -49,7 +50,15 @@ class Flag:
 
 
 def _context() -> BaseContext:
-    context: Any = copy(multiprocessing.get_context(multiprocessing.get_start_method()))
+    """As Python starts processes, but on Linux not through a fork server, its choice from 3.14 on.
+
+    That lives as long as what it started, and the server is all that PyTorch and Linux watch: if we are killed, both
+    stay for ever. It takes signals to the whole group for its own, and each worker would import PyTorch anew.
+    """
+    method = multiprocessing.get_start_method()
+    if sys.platform == "linux" and method == "forkserver":
+        method = "fork"
+    context: Any = copy(multiprocessing.get_context(method))
     context.Event = Flag
     return context
 
