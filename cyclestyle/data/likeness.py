@@ -113,7 +113,8 @@ def _coarse(structures: NDArray[np.float16]) -> Values:
     """Unit vectors of the structures, blurred and averaged to (_COARSE, _COARSE)."""
     coarse = (_AVERAGE @ structures.astype(np.float32) @ _AVERAGE.T).reshape(len(structures), -1)
     coarse -= coarse.mean(1, keepdims=True)
-    return coarse / np.maximum(np.linalg.norm(coarse, axis=1, keepdims=True), 1e-6)
+    unit = coarse / np.maximum(np.linalg.norm(coarse, axis=1, keepdims=True), 1e-6)
+    return unit.astype(np.float32, copy=False)  # which it is; newer NumPy's types do not know it
 
 
 # --- two pictures -------------------------------------------------------------------------------------------------
