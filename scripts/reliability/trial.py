@@ -262,7 +262,7 @@ def digest(run: Path) -> dict[str, str]:
     """SHA-256 of every file that should not depend on interruptions: the last checkpoint, painters, metrics, scores."""
     last = max((path for path in (run / "checkpoints").iterdir() if path.name.startswith("step-")), default=None)
     files = [*(sorted(last.iterdir()) if last else []), run / "paint.safetensors", run / "unpaint.safetensors"]
-    files += [run / "metrics.jsonl", *run.glob("scores.jsonl")]  # runs without a judge have no scores
+    files += [*run.glob("metrics.jsonl"), *run.glob("scores.jsonl")]  # some disks take none; some runs have no judge
     return {str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
