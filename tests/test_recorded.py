@@ -64,6 +64,14 @@ def test_a_pass_that_can_be_recorded_has_the_bits_of_one_that_is_not() -> None:
     assert other.memories["photos"].filled == 3
 
 
+@pytest.fixture
+def same_bits() -> Iterator[None]:
+    """As a training that is to be exact: operations that may differ are refused."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
 def test_what_cannot_be_recorded_is_said_in_a_sentence_and_trained_without() -> None:
     learner = Learner(wanted(graph=True), Accelerator(cpu=True))
     assert learner.recorded is None
@@ -82,10 +90,10 @@ def test_all_that_stands_in_the_way_is_named() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.usefixtures("same_bits")
 def test_recorded_steps_have_the_bits_of_those_that_are_not() -> None:
     """Through the warm-up, the recording and beyond it, with a step in the midst that is skipped."""
     found = []
-    torch.use_deterministic_algorithms(True)
     for graph in (False, True):
         learner = Learner(wanted(graph=graph), Accelerator())
         given, losses = batches(learner.accelerator.device), []
@@ -96,7 +104,6 @@ def test_recorded_steps_have_the_bits_of_those_that_are_not() -> None:
             losses.append({name: loss.clone() for name, loss in taken.losses.items()})
         assert (learner.recorded is not None and learner.recorded.is_recorded) == graph
         found.append((losses, state(learner)))
-    torch.use_deterministic_algorithms(False)
     (plain, weights), (recorded, others) = found
     for one, two in zip(plain, recorded, strict=True):
         assert all(torch.equal(loss, two[name]) for name, loss in one.items())
