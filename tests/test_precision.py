@@ -1,5 +1,6 @@
 """Networks in bf16 (cyclestyle.networks.precision): pictures and features stay in fp32, and come near."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -45,6 +46,7 @@ def test_gpus_keep_all_bits_of_fp32_where_it_is_asked_for() -> None:
     before = torch.backends.cudnn.allow_tf32
     with full_fp32(), full_fp32():
         assert (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic) == (False, True)
+        assert not torch.backends.cuda.matmul.allow_tf32
     assert torch.backends.cudnn.allow_tf32 == before
 
     class Asked(torch.nn.Module):
@@ -84,9 +86,10 @@ def test_threads_that_paint_at_the_same_time_do_not_undo_each_other() -> None:
 
 @pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="this PyTorch has one flag for all")
 @pytest.mark.parametrize("chosen", ["ieee", "tf32", "none"])
-def test_whoever_chose_by_pytorch_s_newer_flags_finds_them_as_they_were(chosen: str) -> None:
+@pytest.mark.parametrize("kind", ["cudnn.conv", "cuda.matmul"])
+def test_whoever_chose_by_pytorch_s_newer_flags_finds_them_as_they_were(kind: str, chosen: str) -> None:
     """The older flag may not be read then."""
-    said = subprocess.run([sys.executable, "-c", CHOSEN, chosen], capture_output=True, text=True, check=True)
+    said = subprocess.run([sys.executable, "-c", CHOSEN, kind, chosen], capture_output=True, text=True, check=True)
     inside, before, after = said.stdout.split()
     assert inside == "ieee"
     assert after == before
@@ -96,11 +99,33 @@ CHOSEN = """
 import sys
 import torch
 from cyclestyle.networks.precision import full_fp32
-conv = torch.backends.cudnn.conv
-conv.fp32_precision = before = sys.argv[1]
+library, kind = sys.argv[1].split(".")
+part = getattr(getattr(torch.backends, library), kind)
+part.fp32_precision = before = sys.argv[2]
 with full_fp32():
-    print(conv.fp32_precision)
-print(before, conv.fp32_precision)
+    print(part.fp32_precision)
+print(before, part.fp32_precision)
+"""
+
+
+@pytest.mark.parametrize("asked", ["highest", "high", "medium"])
+def test_products_of_matrices_keep_all_bits_too_and_are_given_back_as_they_were(asked: str) -> None:
+    """By what a program asked for, or by the environment of a container: both before anything was imported."""
+    surrounding = os.environ | {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": str(int(asked == "high"))}
+    command = [sys.executable, "-c", PRODUCTS, *([] if asked == "high" else [asked])]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, env=surrounding)
+    assert said.stdout.split() == ["highest", "False", asked]
+
+
+PRODUCTS = """
+import sys
+import torch
+from cyclestyle.networks.precision import full_fp32
+for asked in sys.argv[1:]:
+    torch.set_float32_matmul_precision(asked)
+with full_fp32():
+    print(torch.get_float32_matmul_precision(), torch.backends.cuda.matmul.allow_tf32)
+print(torch.get_float32_matmul_precision())
 """
 
 

@@ -406,7 +406,12 @@ def test_without_content_the_style_is_reached(tmp_path: Path) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("method", ["gatys", "wasserstein", "histogram"])
 def test_on_a_gpu_batches_and_the_processor_agree(method: str, photos: Path, styles: Path, tmp_path: Path) -> None:
-    """Gradients are compared, since the first steps of Adam follow their signs alone."""
+    """Gradients are compared, since the first steps of Adam follow their signs alone.
+
+    In their norm: rounding sends some through another value of a pooling (1.6e-2 for maps off by 1e-5). TF32, which is
+    not wanted, would be off by 4e-2 and more.
+    """
+    norm = torch.linalg.vector_norm
     asked = StylingSettings(**SMALL, method=method, target="random")
     found = {}
     for name in ("cuda", "cpu"):
@@ -419,8 +424,8 @@ def test_on_a_gpu_batches_and_the_processor_agree(method: str, photos: Path, sty
             workshop.objective([one], image.to(name), [{}], None)(image.to(name)).gradient.cpu()
             for one, image in zip(orders, images, strict=True)
         ]
-        assert (torch.cat(alone) - found[name]).abs().max() < 1e-4 * found[name].abs().max()
-    assert (found["cuda"] - found["cpu"]).abs().max() < 1e-3 * found["cpu"].abs().max()
+        assert norm(torch.cat(alone) - found[name]) < 0.03 * norm(found[name])
+    assert norm(found["cuda"] - found["cpu"]) < 0.03 * norm(found["cpu"])
 
 
 def test_where_there_is_no_float64_the_cpu_computes_and_somebody_is_told(tmp_path: Path, draw: Draw) -> None:

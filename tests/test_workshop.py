@@ -136,6 +136,30 @@ def test_in_tiles_the_objective_is_the_same(network: Extractor, paintings: list[
         assert tiled.total.item() == pytest.approx(whole.total.item(), rel=1e-5)
 
 
+def test_gpus_keep_all_bits_of_fp32_on_the_way_there_and_back(network: Extractor, paintings: list[Path]) -> None:
+    """Whoever calls: what is sought, what the styles' statistics are, and each step."""
+    there, back = list[bool](), list[bool]()
+
+    def hear(_network: object, _inputs: object, found: dict[str, Tensor]) -> None:
+        there.append(torch.backends.cudnn.allow_tf32)
+        for map_ in found.values():
+            if map_.requires_grad:
+                map_.register_hook(lambda _: back.append(torch.backends.cudnn.allow_tf32))
+
+    hook = network.register_forward_hook(hear)
+    try:
+        one, image = order(), noise(1, 3, 40, 44, seed=9)
+        made = workshop(network, paintings)
+        made.describe(image)
+        for side in (None, 16):
+            whole_or_tiled(made.objective([one], one.photo, [{}], side), side, image)
+    finally:
+        hook.remove()
+    assert len(there) > 20
+    assert len(back) > 10
+    assert not any(there + back)
+
+
 def test_a_painting_too_small_beside_a_photo_is_named(network: Extractor, paintings: list[Path]) -> None:
     one = order()
     least = network.least(LAYERS.style)

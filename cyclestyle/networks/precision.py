@@ -47,16 +47,17 @@ def knows(precision: Precision, device: torch.device) -> bool:
 
 @contextmanager
 def full_fp32() -> Iterator[None]:
-    """Let convolutions on GPUs keep all bits of fp32, and come out the same each time.
+    """Let convolutions and products of matrices on GPUs keep all bits of fp32, and come out the same each time.
 
-    PyTorch's default there is TF32, with 10 of 23 bits, which gradients through VGG feel most. Its flags
-    hold for all threads, so they are put back when the last one leaves.
+    PyTorch's default for convolutions is TF32, with 10 of 23 bits, which gradients through VGG feel most; for products
+    some containers set it (TORCH_ALLOW_TF32_CUBLAS_OVERRIDE), and callers may. The flags hold for all threads, so they
+    are put back when the last one leaves.
     """
     global _within
     with _entering:
         if _within == 0:
             _before[:] = _flags()
-            _set([True, False, False, *["ieee"] * len(_parts())])
+            _set([True, False, False, "highest", *["ieee"] * len(_parts())])
         _within += 1
     try:
         yield
@@ -72,8 +73,16 @@ _before: list[bool | str] = []
 
 
 def _parts() -> list[Any]:
-    """Where newer versions of PyTorch have the precision of fp32."""
-    return [getattr(torch.backends.cudnn, name) for name in ("conv", "rnn") if hasattr(torch.backends.cudnn, name)]
+    """Where newer versions of PyTorch have the precision of fp32: by libraries and kinds of operations."""
+    return [part for part in (*_convolving(), *_multiplying()) if hasattr(part, "fp32_precision")]
+
+
+def _convolving() -> list[Any]:
+    return [getattr(torch.backends.cudnn, kind, None) for kind in ("conv", "rnn")]
+
+
+def _multiplying() -> list[Any]:
+    return [getattr(library, "matmul", None) for library in (torch.backends.cuda, torch.backends.mkldnn)]
 
 
 def _flags() -> list[bool | str]:
@@ -81,15 +90,20 @@ def _flags() -> list[bool | str]:
     try:
         allowed = cudnn.allow_tf32
     except RuntimeError:  # somebody has set the newer flags otherwise than the older one, which may not be read then
-        allowed = "tf32" in parts
-    return [cudnn.deterministic, cudnn.benchmark, allowed, *parts]
+        allowed = any(part.fp32_precision == "tf32" for part in _convolving())
+    try:
+        products = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        products = "high" if any(part.fp32_precision == "tf32" for part in _multiplying()) else "highest"
+    return [cudnn.deterministic, cudnn.benchmark, allowed, products, *parts]
 
 
 def _set(flags: Sequence[Any]) -> None:
     """Both the older flag and the newer ones, else nobody might read the older one; in this order, as it sets them."""
     cudnn = torch.backends.cudnn
     cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = flags[:3]
-    for part, precision in zip(_parts(), flags[3:], strict=True):
+    torch.set_float32_matmul_precision(flags[3])
+    for part, precision in zip(_parts(), flags[4:], strict=True):
         part.fp32_precision = precision
 
 

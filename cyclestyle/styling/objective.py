@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from cyclestyle.images import Images
+from cyclestyle.networks.precision import full_fp32
 from cyclestyle.styling.moments import Moments, moments
 
 
@@ -117,6 +118,7 @@ class Objective:
         wanted = {term.tap for term in (*self.content, *self.style, *self.maps)}
         return tuple(tap for tap in self.network.taps if tap in wanted)
 
+    @full_fp32()
     def __call__(self, images: Images) -> Evaluation:
         """All terms and their gradient, from whole pictures (n, 3, h, w)."""
         leaf = images.detach().requires_grad_()

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from cyclestyle.images import Images
 from cyclestyle.networks.extractors import Extractor
+from cyclestyle.networks.precision import full_fp32
 from cyclestyle.styling.moments import Sums, sums
 from cyclestyle.styling.objective import Evaluation, Objective, add_up
 
@@ -156,6 +157,7 @@ def streamed_maps(network: Extractor, images: Images, taps: Sequence[str], side:
     return maps
 
 
+@full_fp32()
 def in_tiles(objective: Objective, images: Images, side: int) -> Evaluation:
     """What `objective(images)` gives, up to rounding, in the memory that one tile takes.
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cyclestyle.images import LARGEST, Images, luminance, to_images
 from cyclestyle.networks.extractors import Extractor
+from cyclestyle.networks.precision import full_fp32
 from cyclestyle.styling.colour_control import match_colours, match_luminance
 from cyclestyle.styling.gallery import Chosen, Described, Gallery
 from cyclestyle.styling.masks import Regions, region_weights
@@ -82,6 +83,7 @@ class Workshop:
             for tap in self.layers.style
         }
 
+    @full_fp32()
     def objective(
         self, orders: Sequence[Order], photos: Images, judges: Sequence[dict[str, Judge]], side: int | None
     ) -> Objective:
@@ -117,6 +119,7 @@ class Workshop:
             self._free(orders, photos),
         )
 
+    @full_fp32()
     def describe(self, images: Images) -> dict[str, Described]:
         """Gram matrices of pictures (n, 3, h, w) by layer, by which the nearest painting is found."""
         with torch.no_grad():
