@@ -152,6 +152,30 @@ def test_the_pictures_gradient_is_of_their_kind_and_near() -> None:
     assert torch.cosine_similarity(*(gradient.flatten() for gradient in gradients), dim=0) > 0.85
 
 
+@pytest.mark.parametrize("smaller", [1.0, 2.0**-20, 2.0**-40])
+def test_gradients_in_fp16_are_as_good_however_small_they_are(smaller: float) -> None:
+    """Those of one picture beside another's, too: style transfer's fall with the number of pixels."""
+    gradients = []
+    for one in ("fp32", "fp16"):
+        network, leaf = computing_in(one, random_network("vgg19-distilled")), pictures(2).requires_grad_()
+        found, weights = network(leaf, ("relu1_1", "relu3_1")), torch.tensor([1.0, smaller])
+        sum((map_.square().mean((1, 2, 3)) * weights).sum() for map_ in found.values()).backward()
+        assert leaf.grad is not None
+        gradients.append(leaf.grad / weights.view(2, 1, 1, 1))
+    exact, rough = gradients
+    assert rough.dtype == torch.float32
+    for picture in range(2):
+        assert 1e-4 < off(rough[picture], exact[picture]) < 0.3
+    assert torch.equal(rough[0], rough[0].nan_to_num())
+
+
+def test_without_any_slope_gradients_in_fp16_are_0() -> None:
+    network, leaf = computing_in("fp16", random_network("vgg19-distilled")), pictures(1).requires_grad_()
+    (network(leaf, ("relu1_1",))["relu1_1"] * 0).sum().backward()
+    assert leaf.grad is not None
+    assert torch.equal(leaf.grad, torch.zeros_like(leaf))
+
+
 def test_fp32_changes_nothing() -> None:
     plain, same = random_network("alexnet"), computing_in("fp32", random_network("alexnet"))
     images = pictures(1)

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from cyclestyle.images import Images
 from cyclestyle.networks.extractors import POOLS, AveragePool, Extractor, Window, border
 from cyclestyle.networks.kinds import BackboneKind, Padding, Pooling
 from cyclestyle.networks.vgg import random_filters
@@ -124,9 +123,8 @@ class Backbone(Extractor):
         """The poolings and convolutions up to `tap`, a name out of `self.taps`."""
         return [window for stage in self.looked[: self.taps.index(tap) + 1] for window in stage]
 
-    def forward(self, images: Images, taps: Sequence[str]) -> dict[str, Tensor]:
-        """Features at `taps`, as every `Extractor` gives them."""
-        x = self.prepared(images, taps)
+    def seen(self, x: Tensor, taps: Sequence[str]) -> dict[str, Tensor]:
+        """Features at `taps`."""
         found: dict[str, Tensor] = {}
         for tap, stage in zip(self.taps, self.stages, strict=True):
             if len(found) == len(set(taps)):
@@ -134,7 +132,7 @@ class Backbone(Extractor):
             # Its ReLUs write in place, but only over what it has made itself: never over what was given out.
             x = stage(x)
             if tap in taps:
-                found[tap] = x.to(images.dtype)
+                found[tap] = x
         return found
 
 

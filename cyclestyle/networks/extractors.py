@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from cyclestyle.images import Images
 from cyclestyle.networks.kinds import NetworkKind, Padding, Pooling
 from cyclestyle.networks.layers import ReflectionPad
+from cyclestyle.networks.precision import with_gradients_in_range
 
 # Of ImageNet's pictures in [0, 1], as for every network of torchvision
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -137,6 +138,9 @@ class Extractor(nn.Module):
         """What is laid on a picture, one after the other, until there are the features `tap`."""
 
     @abstractmethod
+    def seen(self, x: Tensor, taps: Sequence[str]) -> dict[str, Tensor]:
+        """Features at `taps` of prepared pictures, both in the weights' dtype."""
+
     def forward(self, images: Images, taps: Sequence[str]) -> dict[str, Tensor]:
         """Features after the ReLU at `taps`, computed no further than the deepest of them.
 
@@ -150,6 +154,13 @@ class Extractor(nn.Module):
         Raises:
             ValueError: a tap that this network has not, or pictures too small for one.
         """
+        prepared, names = self.prepared(images, taps), [tap for tap in self.taps if tap in taps]
+
+        def see(x: Tensor) -> list[Tensor]:
+            found = self.seen(x.to(next(self.parameters()).dtype), names)
+            return [found[tap].to(images.dtype) for tap in names]
+
+        return dict(zip(names, with_gradients_in_range(see, prepared, next(self.parameters()).dtype), strict=True))
 
     @property
     def taps(self) -> tuple[str, ...]:
@@ -189,7 +200,7 @@ class Extractor(nn.Module):
         return Geometry(stride, max(before, end - stride))
 
     def prepared(self, images: Images, taps: Sequence[str]) -> Tensor:
-        """What the first layer sees of pictures (n, 3, h, w), if they and `taps` can be had; ValueError if not."""
+        """Pictures (n, 3, h, w) as the first layer sees them, if they and `taps` can be had; ValueError if not."""
         require_taps(self, taps)
         height, width = images.shape[-2:]
         for tap in taps:
@@ -199,8 +210,7 @@ class Extractor(nn.Module):
                     f"{tap} of {self.name} needs pictures of at least {least} x {least} pixels, "
                     f"these are {height} x {width} (height x width); give larger ones"
                 )
-        prepared = ((images + 1) / 2 - self.mean) / self.deviation
-        return prepared.to(next(self.parameters()).dtype)
+        return ((images + 1) / 2 - self.mean) / self.deviation
 
     def _fits(self, tap: str, side: int) -> bool:
         for window in self.windows(tap):

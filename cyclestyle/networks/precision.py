@@ -5,17 +5,19 @@ in fp32, so that all that is summed over them (moments, distances, means) is as 
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cyclestyle.networks.kinds import Precision
 
 TYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Network = TypeVar("Network", bound=nn.Module)
+LARGEST = 1.0
+"""Gradients in fp16 begin at: on their way it has four decades above and seven below."""
 
 
 def settled(wanted: Precision, device: torch.device) -> tuple[Precision, str | None]:
@@ -105,6 +107,41 @@ def _set(flags: Sequence[Any]) -> None:
     torch.set_float32_matmul_precision(flags[3])
     for part, precision in zip(_parts(), flags[4:], strict=True):
         part.fp32_precision = precision
+
+
+def with_gradients_in_range(
+    see: Callable[[Tensor], Sequence[Tensor]], x: Tensor, inside: torch.dtype
+) -> Sequence[Tensor]:
+    """`see(x)`, which computes in a type; in fp16 gradients are scaled on their way back, as small ones would be lost.
+
+    Those of style transfer fall with the number of a picture's pixels; below 6e-8 they are 0 in fp16.
+
+    Args:
+        see: maps (n, ...) in float32 of pictures (n, ...), each picture's its own.
+        x: in float32.
+        inside: what it computes in.
+    """
+    if inside != torch.float16 or not (x.requires_grad and torch.is_grad_enabled()):
+        return see(x)
+    return _ScaledBack.apply(see, x)
+
+
+class _ScaledBack(torch.autograd.Function):
+    """Each picture's gradients times a power of two that brings the largest near `LARGEST`, then over it."""
+
+    @staticmethod
+    def forward(ctx: Any, see: Callable[[Tensor], Sequence[Tensor]], x: Tensor) -> tuple[Tensor, ...]:
+        with torch.enable_grad():
+            ctx.begun = x.detach().requires_grad_()
+            ctx.maps = see(ctx.begun)
+        return tuple(map_.detach() for map_ in ctx.maps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        largest = torch.stack([one.abs().flatten(1).amax(1) for one in gradients]).amax(0)  # (n,)
+        factor = torch.exp2(torch.log2(LARGEST / largest.clamp(min=1e-30)).floor()).view(-1, 1, 1, 1)
+        (gradient,) = torch.autograd.grad(ctx.maps, ctx.begun, [one * factor for one in gradients])
+        return None, gradient / factor
 
 
 def computing_in(precision: Precision, network: Network) -> Network:

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cyclestyle.images import Images
 from cyclestyle.networks.extractors import POOLS, AveragePool, Extractor, Window, border
 from cyclestyle.networks.kinds import Padding, Pooling, VggKind
 from cyclestyle.networks.weights import find_weights
@@ -129,9 +128,8 @@ class Vgg(Extractor):
                 break
         return found
 
-    def forward(self, images: Images, taps: Sequence[str]) -> dict[str, Tensor]:
-        """Features at `taps`, as every `Extractor` gives them; sizes are halved by every pooling, rounded down."""
-        x = self.prepared(images, taps)
+    def seen(self, x: Tensor, taps: Sequence[str]) -> dict[str, Tensor]:
+        """Features at `taps`; sizes are halved by every pooling, rounded down."""
         found: dict[str, Tensor] = {}
         for layer in self.layers:
             if len(found) == len(set(taps)):
@@ -141,7 +139,7 @@ class Vgg(Extractor):
             # In place, on what the convolution alone has made: nothing that was given out is written to.
             x = F.relu_(self.convolutions[layer.tap](self.pad(x)))
             if layer.tap in taps:
-                found[layer.tap] = (F.relu_(self.outlets[layer.tap](x)) if layer.outlet else x).to(images.dtype)
+                found[layer.tap] = F.relu_(self.outlets[layer.tap](x)) if layer.outlet else x
         return found
 
 
