@@ -109,8 +109,8 @@ def main() -> None:
 
 
 def _memory_full() -> str:
-    ways = "--data.batch, --data.crop or --generator.width" if sys.argv[1:2] == ["train"] else "--batch"
-    return f"error: the GPU's memory is full; lower {ways}"
+    ways = {"train": "--data.batch, --data.crop or --generator.width", "stylize": "--batch, --size or --tile"}
+    return f"error: the GPU's memory is full; lower {ways.get(sys.argv[1], '--batch')}"
 
 
 def _sentence(error: Exception) -> str:

@@ -83,6 +83,8 @@ def test_what_grows_it(network: Extractor) -> None:
     assert whole < few
     without = estimate(workshop(network, content_weight=0), 1, size, None)
     assert whole - without == 4 * 128 * 200 * 250  # the photo's own features
+    matched = estimate(workshop(network, method="histogram"), 1, size, None)
+    assert matched - whole == (4 + 8 + 3 * 8) * 64 * 400 * 500  # of relu1_1
 
 
 def test_tiles_take_as_much_as_their_border_lets_them(network: Extractor) -> None:

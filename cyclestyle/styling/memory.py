@@ -10,6 +10,7 @@ from torch.func import functional_call
 
 from cyclestyle.capacity import free_memory
 from cyclestyle.networks.extractors import Extractor
+from cyclestyle.styling.terms import histogram_taps
 from cyclestyle.styling.tiles import grid
 from cyclestyle.styling.workshop import Workshop
 
@@ -17,6 +18,9 @@ SHARE = 0.6
 """Of the free memory that is planned with: others need some too, and an estimate is one."""
 TILES = (2048, 1536, 1024, 768, 512, 384, 256, 128)
 """Sides that are tried, the largest first: the smaller a tile, the more its border costs."""
+MATCHED, MATCHING = 12, 24
+"""Bytes for each value whose histogram is matched, for the style's and, in float64, how far it is from it; and of the
+largest of these maps while it is matched: in float64 its own, the style's, and what it is to become."""
 PASSING = 3
 """Maps of the widest layer that exist beside those which are kept for the way back."""
 
@@ -42,6 +46,9 @@ def estimate(workshop: Workshop, pictures: int, size: tuple[int, int], side: int
         )
     values = _values(network, taps, size)
     targets = 4 * sum(values[tap] for tap in workshop.layers.content) if wanted.content_weight else 0
+    if wanted.method == "histogram":
+        matched = [values[tap] for tap in histogram_taps(workshop.layers)]
+        targets += MATCHED * sum(matched) + MATCHING * max(matched)
     # SciPy takes float64, and makes a Python object of every bound
     own = {"adam": 6, "lbfgs": 2 * wanted.history + 8, "lbfgsb": 4 * wanted.history + 80}[wanted.optimizer]
     return pictures * (way_back(network, taps, extent) + targets + own * picture)

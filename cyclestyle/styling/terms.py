@@ -98,7 +98,7 @@ def map_terms(wanted: StylingSettings, layers: Layers, styles: Sequence[dict[str
     """
     weight = style_weight(wanted) / len(layers.style)
     if wanted.method == "histogram":
-        taps = [tap for tap in layers.style if tap in HISTOGRAM_TAPS] or [layers.style[0]]
+        taps = histogram_taps(layers)
         weight = style_weight(wanted) * wanted.histogram_weight / len(taps)
         compare = partial(histogram_loss, bins=HISTOGRAM_BINS)
         return [MapTerm("histogram", tap, weight, _each(compare, tap, styles)) for tap in taps]
@@ -107,6 +107,11 @@ def map_terms(wanted: StylingSettings, layers: Layers, styles: Sequence[dict[str
         "mrf": lambda tap: _each(partial(mrf_loss, stride=MRF_STRIDE), tap, styles),
     }
     return [MapTerm("style", tap, weight, between[wanted.method](tap)) for tap in layers.style]
+
+
+def histogram_taps(layers: Layers) -> list[str]:
+    """Where histograms are matched."""
+    return [tap for tap in layers.style if tap in HISTOGRAM_TAPS] or [layers.style[0]]
 
 
 def _gaussian(styles: Sequence[Tensor], seed: int) -> Callable[[Tensor], Tensor]:
