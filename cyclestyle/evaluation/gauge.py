@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cyclestyle.evaluation.eyes import exactly
 from cyclestyle.images import Images
+from cyclestyle.networks.fewer_products import laid_out
 from cyclestyle.networks.inception import load_inception
 from cyclestyle.networks.kinds import Precision
 from cyclestyle.networks.precision import computing_in, settled
@@ -55,11 +56,11 @@ def open_gauge(
     precision, note = settled(precision, device)
     suffix = " in bf16" if precision == "bf16" else ""
     if network == "inception":
-        inception = computing_in(precision, load_inception(weights)).to(device)
+        inception = laid_out(computing_in(precision, load_inception(weights)).to(device), device)
         level = inception.levels[-1]
         return Gauge(f"Inception-{level}{suffix}", lambda images: inception(images, (level,))[level], note)
     vgg = random_vgg(deepest=DEEPEST[0]) if network == "random" else load_vgg("vgg19", weights)
-    vgg = computing_in(precision, vgg).to(device)
+    vgg = laid_out(computing_in(precision, vgg).to(device), device)
     tap = next(tap for tap in DEEPEST if tap in vgg.taps)
     return Gauge(f"{vgg.name} {tap}{suffix}", lambda images: vgg(images, (tap,))[tap].mean((2, 3)), note)
 
