@@ -30,7 +30,7 @@ from cyclestyle.networks.extractors import random_network
 from cyclestyle.networks.fewer_products import pays, quickest
 from cyclestyle.networks.inception import CLASSES, SIDE, Inception
 from cyclestyle.networks.lpips import random_lpips
-from cyclestyle.networks.precision import computing_in
+from cyclestyle.networks.precision import computing_in, full_fp32
 from cyclestyle.networks.vgg import Vgg, random_vgg
 from cyclestyle.styling.descent import Step, adam, lbfgs
 from cyclestyle.styling.gallery import Chosen, Gallery, scaled
@@ -50,10 +50,13 @@ def off(found: Tensor, expected: Tensor) -> float:
 def extractor(arguments: argparse.Namespace) -> list[str]:
     """Inception, 299 x 299, 8 pictures: torchvision's modules in NCHW, and ours"""
     ours, plain = inceptions()
+    ours = quickest(ours, DEVICE)
+    laid = "plain layout" if DEVICE.type == "cuda" else "channels_last"
     images = torch.rand(8, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)).to(DEVICE) * 2 - 1
-    networks = {"plain: convolution, batch norm, ReLU; NCHW": plain, "ours: folded, channels_last": ours}
+    networks = {"plain: convolution, batch norm, ReLU; NCHW": plain, f"ours: folded, {laid}": ours}
     if arguments.bf16:
-        networks["ours in bf16"] = computing_in("bf16", copy.deepcopy(ours))
+        half = computing_in("bf16", copy.deepcopy(ours))
+        networks["ours in bf16"] = half.to(memory_format=torch.channels_last)
 
     def see(network: Callable[..., dict[int, Tensor]]) -> Tensor:
         with exactly():
@@ -68,7 +71,7 @@ def extractor(arguments: argparse.Namespace) -> list[str]:
         fast = torch.compile(lambda images: ours(images, (2048,))[2048], options={"freezing": True})
 
         def see_fast() -> Tensor:
-            with torch.no_grad():
+            with torch.no_grad(), full_fp32():
                 return fast(images)
 
         ways["ours, compiled and frozen"] = waited(see_fast)
@@ -94,7 +97,12 @@ def looks(arguments: argparse.Namespace) -> list[str]:
     """All that `evaluate` computes of a picture, 256 x 256: VGG-19, Inception, LPIPS; 8 pictures side by side"""
     inception, simple = inceptions()
     vgg, lpips = random_vgg().to(DEVICE), random_lpips().to(DEVICE)
-    ours = Eyes(quickest(copy.deepcopy(vgg), DEVICE), inception, quickest(copy.deepcopy(lpips), DEVICE), DEVICE)
+    ours = Eyes(
+        quickest(copy.deepcopy(vgg), DEVICE),
+        quickest(copy.deepcopy(inception), DEVICE),
+        quickest(copy.deepcopy(lpips), DEVICE),
+        DEVICE,
+    )
     for network in (vgg, lpips):
         network.to(memory_format=torch.contiguous_format)
     plain = Eyes(vgg, simple, lpips, DEVICE)
@@ -222,7 +230,8 @@ class _Drawn(Gallery):
 
 def gatys(arguments: argparse.Namespace) -> list[str]:
     """An evaluation of Gatys et al.'s objective and its gradient, VGG-19 to relu5_1, 256 x 256"""
-    ours = "ours: channels_last, winograd" if pays(DEVICE) else "ours: channels_last"
+    laid = "channels_last, winograd" if pays(DEVICE) else "channels_last"
+    ours = "ours: all bits of fp32" if DEVICE.type == "cuda" else f"ours: {laid}"
     objectives = {"plain: NCHW": deep(256, plain=True), ours: deep(256)}
     if arguments.bf16:
         objectives["ours in bf16"] = deep(256, precision="bf16")

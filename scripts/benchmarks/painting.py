@@ -34,6 +34,7 @@ from cyclestyle.networks.generator import build_generator
 from cyclestyle.networks.kinds import Precision
 from cyclestyle.networks.layers import InstanceNorm, initialise
 from cyclestyle.networks.painter import Painter, PainterCard, Rounding, load_painter, save_painter
+from cyclestyle.networks.precision import full_fp32
 from cyclestyle.pipeline import Behind, runs
 from cyclestyle.progress import Progress
 from cyclestyle.translation.folder import Treatment, _Opened, _Paintings, paint_all
@@ -207,7 +208,7 @@ def rounded(arguments: argparse.Namespace, painter: Painter, photos: list[Path],
     images = to_images([load(photos[0])], DEVICE)
     plain = plain_network(painter)
     exact = painter(images)
-    with torch.inference_mode():
+    with torch.inference_mode(), full_fp32():  # the plain network would multiply with fewer bits on a GPU
         apart = Rounding.between(painter(images), plain(images))
     lines = [f"The exact painter against the plain network: {apart} ({apart.levels:.1e})."]
     halves: list[Precision] = ["bf16", "fp16"] if DEVICE.type == "cuda" else ["bf16"]
