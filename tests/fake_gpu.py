@@ -16,7 +16,6 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from cyclestyle.evaluation import eyes
-from cyclestyle.styling import kernel_mmd
 
 CUDA = torch.device("cuda")
 REFUSED = (DataDependentOutputException, DynamicOutputShapeException)
@@ -103,8 +102,7 @@ def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGpu]:
     monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
     with FakeGpu() as mode:
         yield mode
-    for kept in (kernel_mmd._chosen, eyes._directions):
-        kept.cache_clear()
+    eyes._directions.cache_clear()
 
 
 def there(*tensors: Any) -> bool:

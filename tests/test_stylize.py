@@ -235,6 +235,11 @@ def test_photos_that_cannot_be_read_are_passed_over(
         (["--method", "mrf", "--target", "mean"], "mrf looks at whole pictures, not at means"),
         (["--target", "mean", "--colour", "matched"], "needs one painting per photo"),
         (["--method", "mdan", "--optimizer", "lbfgs"], "only adam can follow"),
+        (
+            ["--method", "mmd", "--kernel", "gaussian", "--optimizer", "lbfgsb"],
+            "other positions at each step; only adam",
+        ),
+        (["--method", "swag", "--convention", "gatys-paper"], "its weights are those of relative"),
         (["--mix", "1", "2"], "--mix 1, 2 for 1 --style"),
         (["--mix", "1"], "--mix weighs paintings, and --target nearest takes one"),
         (["--style-taps", ","], "no layer is named"),

@@ -120,6 +120,7 @@ WAYS: dict[str, tuple[dict[str, Any], dict[str, Any], int | None]] = {
     "lbfgs masked in tiles": ({"optimizer": "lbfgs", "steps": 4}, {"mask": disc()}, 16),
     "lbfgsb": ({"optimizer": "lbfgsb"}, {}, None),
     "mdan": ({"method": "mdan", "steps": 2}, {}, None),
+    "positions": ({"method": "mmd", "kernel": "gaussian", "steps": 2}, {}, None),
 }
 
 
@@ -146,7 +147,7 @@ def test_stopped_after_any_step_it_ends_in_the_same_bits(way: str, begin: Begin,
 
 
 def test_a_batch_goes_on_as_well_and_after_several_stops(begin: Begin, tmp_path: Path) -> None:
-    for asked in ({}, {"method": "mdan"}):
+    for asked in ({}, {"method": "mdan"}, {"method": "mmd", "kernel": "gaussian"}):
         orders = [Order(photo(key, 34, 35), FIRST, key) for key in (1, 2)]
         expected = stylize(begin(**asked), orders, None, unheard)
         state = None
@@ -173,7 +174,9 @@ def test_what_is_kept_is_little_beside_the_optimisers_own(begin: Begin, tmp_path
 # --- batches ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("asked", [{}, {"start": "noise"}, {"method": "mdan"}], ids=str)
+@pytest.mark.parametrize(
+    "asked", [{}, {"start": "noise"}, {"method": "mdan"}, {"method": "mmd", "kernel": "gaussian"}], ids=str
+)
 def test_a_pictures_bits_do_not_depend_on_what_else_is_in_the_batch(begin: Begin, asked: dict[str, Any]) -> None:
     asked = {"steps": 2} | asked
     orders = [Order(photo(key, 34, 35), Chosen((place,), (1.0,)), key) for key, place in ((1, 2), (2, 0), (3, 0))]

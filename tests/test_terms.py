@@ -6,13 +6,14 @@ from typing import Any, get_args
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cyclestyle.networks.extractors import Extractor, random_network
 from cyclestyle.styling.descent import adam
 from cyclestyle.styling.gallery import Chosen, Gallery
 from cyclestyle.styling.gram import gram_loss
-from cyclestyle.styling.kernel_mmd import gaussian_mmd, pair_distance
+from cyclestyle.styling.kernel_mmd import Draws, gaussian_mmd, pair_distance
 from cyclestyle.styling.mdan import Judge
 from cyclestyle.styling.moments import Moments, moments
 from cyclestyle.styling.mrf import mrf_loss
@@ -135,9 +136,10 @@ def test_map_terms_compare_each_picture_with_its_own_style(network: Extractor) -
     styles = [network(noise(1, 3, size, size, seed=size), BOTH.style) for size in (24, 30)]
     for method, expected in {
         "mrf": partial(mrf_loss, stride=2),
-        "mmd": lambda own, style: gaussian_mmd(own, style, bandwidth=pair_distance(style, style, seed=5), seed=5),
+        "mmd": lambda own, style: gaussian_mmd(own, style, bandwidth=pair_distance(style, style)),
     }.items():
-        terms = map_terms(asked(method, kernel="gaussian", style_weight=8.0), BOTH, styles, 5)
+        draws = [{tap: Draws(seed) for tap in BOTH.style} for seed in (5, 6)]  # of maps so small, all positions
+        terms = map_terms(asked(method, kernel="gaussian", style_weight=8.0), BOTH, styles, draws)
         assert [(term.name, term.tap, term.weight) for term in terms] == [
             ("style", "relu1_1", 4.0),
             ("style", "relu2_1", 4.0),
@@ -150,14 +152,32 @@ def test_map_terms_compare_each_picture_with_its_own_style(network: Extractor) -
             assert torch.equal(term.loss(features[term.tap]), found)  # the same function each time
 
 
+def test_a_gaussian_kernel_comes_near_the_style_at_all_positions_not_only_where_it_looks() -> None:
+    """Of which there are nine times as many as are compared at a time."""
+    network, layers = random_network("vgg19", deepest="relu1_1"), Layers(("relu1_1",), ())
+    coarse = (noise(1, 3, 12, 12, seed=seed, dtype=torch.float32) for seed in (1, 2))
+    photo, style = (F.interpolate(one, (96, 96), mode="bicubic") for one in coarse)
+    seen = network(style.clamp(-0.5, 1), layers.style)
+    wanted = asked("mmd", kernel="gaussian", style_weight=1.0, variation_weight=0.0)
+    objective = Objective(network, maps=map_terms(wanted, layers, [seen], [{"relu1_1": Draws(3)}]))
+    (style,), width = seen.values(), pair_distance(*seen.values(), *seen.values())
+
+    def left(images: Tensor) -> float:
+        (found,) = network(images, layers.style).values()
+        return gaussian_mmd(found, style, bandwidth=width, positions=None, unbiased=True).item()
+
+    made, _ = adam(photo.clamp(-1, 1), objective, 60, lambda step: None, rate=0.04, state=None)
+    assert left(made) < 0.3 * left(photo)
+
+
 def test_histograms_are_at_their_layers_or_at_the_first(network: Extractor) -> None:
     styles = [network(noise(1, 3, 24, 24), network.taps)]
     wanted = asked("histogram", style_weight=6.0, histogram_weight=0.5)
-    (term,) = map_terms(wanted, BOTH, styles, 0)
+    (term,) = map_terms(wanted, BOTH, styles, [])
     assert (term.name, term.tap, term.weight) == ("histogram", "relu1_1", 3.0)
-    (term,) = map_terms(wanted, Layers(("relu2_1",), ()), styles, 0)
+    (term,) = map_terms(wanted, Layers(("relu2_1",), ()), styles, [])
     assert (term.tap, term.weight) == ("relu2_1", 3.0)
-    two = map_terms(wanted, Layers(("relu1_1", "relu2_1", "relu4_1"), ()), styles, 0)
+    two = map_terms(wanted, Layers(("relu1_1", "relu2_1", "relu4_1"), ()), styles, [])
     assert [(one.tap, one.weight) for one in two] == [("relu1_1", 1.5), ("relu4_1", 1.5)]
 
 
@@ -237,8 +257,8 @@ def test_every_method_descends(method: Method, others: dict[str, Any], draw: Any
     workshop = Workshop(wanted, network, layers, Gallery([painting], [1.0]), torch.device("cpu"))
     photo = noise(1, 3, 40, 44, seed=5, dtype=torch.float32)
     order = Order(photo, Chosen((0,), (1.0,)), 7)
-    judges = workshop.judges(order)
-    objective = workshop.objective([order], photo, [judges], None)
+    companions = workshop.companions(order)
+    objective = workshop.objective([order], photo, [companions], None)
     told = list[dict[str, float]]()
     made, _ = adam(
         photo,
@@ -252,6 +272,8 @@ def test_every_method_descends(method: Method, others: dict[str, Any], draw: Any
     if method != "mdan":
         assert sum(told[-1].values()) < 0.97 * sum(told[0].values())
         assert told[-1]["style"] < told[0]["style"]
+    judges = {tap: one for tap, one in companions.items() if isinstance(one, Judge)}
+    assert bool(judges) == (method == "mdan")
     for tap, judge in judges.items():  # which learnt on the way: it is by what they know now that pictures are compared
         before, after = (judge.loss(network(images, (tap,))[tap]).item() for images in (photo, made))
         assert after < before

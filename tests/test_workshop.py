@@ -195,9 +195,9 @@ def test_only_layers_that_count_are_asked(network: Extractor, paintings: list[Pa
 
 
 def test_judges_are_the_photos_own_and_only_where_there_are_some(network: Extractor, paintings: list[Path]) -> None:
-    assert workshop(network, paintings).judges(order()) == {}
+    assert workshop(network, paintings).companions(order()) == {}
     made = workshop(network, paintings, method="mdan")
-    first, again, other = (made.judges(order(seed)) for seed in (1, 1, 2))
+    first, again, other = (made.companions(order(seed)) for seed in (1, 1, 2))
     assert set(first) == set(LAYERS.style)
     for tap, judge in first.items():
         name = next(name for name in judge.state() if name.endswith("weight"))

@@ -6,9 +6,8 @@ positions cost; a Gaussian kernel tells any two distributions apart, and costs p
 Kernel matrices are made in blocks, and made again for the gradient.
 """
 
-import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -69,6 +68,29 @@ def gaussian_mmd(
         return torch.exp(-_squares(a, b) / (2 * squared))
 
     return squared_mmd(x - centre, y - centre, kernel, unbiased)
+
+
+class Draws:
+    """Seeds, another one for each step: whoever descends looks at all positions in time, not at a sample of them.
+
+    At the same few places for ever a picture would take on the style there alone, and the others would not be seen.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed, self.steps = seed, 0
+
+    def next(self) -> int:
+        """The seed of the step that is begun."""
+        self.steps += 1
+        return (self.seed + self.steps) % 2**63
+
+    def state(self) -> dict[str, Tensor]:
+        """All that a restart needs."""
+        return {"steps": torch.tensor(self.steps)}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on where `state` was taken."""
+        self.steps = int(state["steps"])
 
 
 def pair_distance(features: Tensor, style: Tensor, *, positions: int | None = 1024, seed: int = 0) -> Tensor:
@@ -190,8 +212,7 @@ def _points(maps: Tensor, positions: int | None, seed: int) -> Tensor:
     return points[:, _chosen(count, positions, seed, maps.device)]
 
 
-@functools.lru_cache(maxsize=32)
-@torch.inference_mode(False)  # else they could be used in this mode alone
 def _chosen(count: int, positions: int, seed: int, device: torch.device) -> Tensor:
-    """Which points, the same on every device; kept, as whoever asks once asks at every step."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:positions].to(device)
+    """Which points, the same on every device."""
+    drawn = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:positions]
+    return drawn.to(device, non_blocking=True)  # else a GPU would be waited for at each step

@@ -17,11 +17,12 @@ from torch import Tensor
 from cyclestyle.images import Images
 from cyclestyle.networks.precision import full_fp32
 from cyclestyle.styling.descent import Evaluate, State, Step, adam, lbfgs, lbfgsb, warm_start
+from cyclestyle.styling.kernel_mmd import Draws
 from cyclestyle.styling.masks import blend
 from cyclestyle.styling.mdan import Judge
 from cyclestyle.styling.objective import Objective, one_by_one
 from cyclestyle.styling.tiles import whole_or_tiled
-from cyclestyle.styling.workshop import Order, Workshop
+from cyclestyle.styling.workshop import Companions, Order, Workshop
 
 SMALLEST = 64
 """Pixels of the shorter side below which no scale is begun."""
@@ -87,7 +88,7 @@ def stylize(
     for number in range(way.scale, len(sizes)):
         photos = torch.cat([_resized(order.photo, sizes[number]) for order in orders]).to(workshop.device)
         begun = _start(workshop, orders, photos) if way.images is None else _resized(way.images, sizes[number])
-        objectives = _objectives(workshop, orders, photos, way.judges, side)
+        objectives = _objectives(workshop, orders, photos, way.companions, side)
         way.enter(number, begun, photos, objectives[0].free)
         way.descend(one_by_one([partial(whole_or_tiled, objective, side) for objective in objectives]), told)
         if number + 1 < len(sizes):
@@ -105,16 +106,16 @@ class _Way:
 
     def __init__(self, workshop: Workshop, orders: Sequence[Order], resumed: Mapping[str, Tensor]) -> None:
         self.wanted = workshop.wanted
-        self.judges = [workshop.judges(order) for order in orders]
+        self.companions = [workshop.companions(order) for order in orders]
         self.scale, self.before = int(resumed.get("scale", 0)), int(resumed.get("before", 0))
         self.evaluations = int(resumed.get("evaluations", 0))
         self.images = resumed["images"].to(workshop.device) if resumed else None
         memory = _below(resumed, "memory")
         self.memory = {name: kept.to(workshop.device) if kept.ndim else kept for name, kept in memory.items()}
         self.first, self.last = _below(resumed, "first"), _below(resumed, "last")
-        for _, judge, state in self._judges(resumed):
+        for _, companion, state in self._companions(resumed):
             if state:
-                judge.load(state)
+                companion.load(state)
 
     def enter(self, scale: int, images: Images, photos: Images, free: Tensor | None) -> None:
         """Begin a scale, or go on in it. Where pixels are held, the photo is seen, and none is on its way."""
@@ -155,15 +156,15 @@ class _Way:
         kept: State = {name: torch.tensor(number) for name, number in numbers.items()}
         kept["images"] = begun_with if step.state is None else step.images
         named = {"first": self.first, "last": self.last, "memory": step.state() if step.state else {}}
-        for tap, judge, _ in self._judges({}):
-            named[f"judge.{tap}"] = judge.state()
+        for tap, companion, _ in self._companions({}):
+            named[f"judge.{tap}"] = companion.state()
         return kept | {f"{group}.{name}": one for group, state in named.items() for name, one in state.items()}
 
-    def _judges(self, resumed: Mapping[str, Tensor]) -> Iterator[tuple[str, Judge, State]]:
-        """Every discriminator, by a name of its own, and what was kept of it."""
-        for index, judges in enumerate(self.judges):
-            for tap, judge in judges.items():
-                yield f"{index}.{tap}", judge, _below(resumed, f"judge.{index}.{tap}")
+    def _companions(self, resumed: Mapping[str, Tensor]) -> Iterator[tuple[str, Judge | Draws, State]]:
+        """What changes beside the pictures, each by a name of its own, and what was kept of it."""
+        for index, companions in enumerate(self.companions):
+            for tap, companion in companions.items():
+                yield f"{index}.{tap}", companion, _below(resumed, f"judge.{index}.{tap}")
 
 
 def _below(state: Mapping[str, Tensor], group: str) -> State:
@@ -172,14 +173,14 @@ def _below(state: Mapping[str, Tensor], group: str) -> State:
 
 
 def _objectives(
-    workshop: Workshop, orders: Sequence[Order], photos: Images, judges: Sequence[dict[str, Judge]], side: int | None
+    workshop: Workshop, orders: Sequence[Order], photos: Images, companions: Sequence[Companions], side: int | None
 ) -> list[Objective]:
     """One for a whole batch. On a CPU one for each picture: a batch would not be faster there, and so a picture's bits
     do not depend on what else is in the batch."""
     if workshop.device.type == "cpu":
-        each = zip(orders, photos.split(1), judges, strict=True)
-        return [workshop.objective([order], photo, [judge], side) for order, photo, judge in each]
-    return [workshop.objective(orders, photos, judges, side)]
+        each = zip(orders, photos.split(1), companions, strict=True)
+        return [workshop.objective([order], photo, [own], side) for order, photo, own in each]
+    return [workshop.objective(orders, photos, companions, side)]
 
 
 def _start(workshop: Workshop, orders: Sequence[Order], photos: Images) -> Images:

@@ -4,7 +4,7 @@ With the default conventions every term is a plain number: 1 is what features th
 mean the same for every network, layer and size.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from cyclestyle.images import Images
 from cyclestyle.styling.gram import gram_loss
 from cyclestyle.styling.histogram import histogram_loss
-from cyclestyle.styling.kernel_mmd import gaussian_mmd, pair_distance
+from cyclestyle.styling.kernel_mmd import Draws, gaussian_mmd, pair_distance
 from cyclestyle.styling.mdan import Judge
 from cyclestyle.styling.moments import Moments, covariance, in_units_of
 from cyclestyle.styling.mrf import mrf_loss
@@ -87,14 +87,16 @@ def _between(wanted: StylingSettings, target: Moments, pixels: int) -> Callable[
     return partial(gram_loss, convention=wanted.convention, image_positions=pixels)
 
 
-def map_terms(wanted: StylingSettings, layers: Layers, styles: Sequence[dict[str, Tensor]], seed: int) -> list[MapTerm]:
+def map_terms(
+    wanted: StylingSettings, layers: Layers, styles: Sequence[dict[str, Tensor]], draws: Sequence[Mapping[str, Draws]]
+) -> list[MapTerm]:
     """Style terms that look at whole maps, the mean over the layers; each picture has a style of its own.
 
     Args:
         wanted: names the method.
         layers: where.
         styles: of each picture, its style's features at each layer, (1, c, h, w).
-        seed: of positions that are drawn.
+        draws: of each picture, where positions are drawn: with a Gaussian kernel.
     """
     weight = style_weight(wanted) / len(layers.style)
     if wanted.method == "histogram":
@@ -103,7 +105,7 @@ def map_terms(wanted: StylingSettings, layers: Layers, styles: Sequence[dict[str
         compare = partial(histogram_loss, bins=HISTOGRAM_BINS)
         return [MapTerm("histogram", tap, weight, _each(compare, tap, styles)) for tap in taps]
     between: dict[str, Callable[[str], Callable[[Tensor], Tensor]]] = {
-        "mmd": lambda tap: _gaussian([style[tap] for style in styles], seed),
+        "mmd": lambda tap: _gaussian([style[tap] for style in styles], [draw[tap] for draw in draws]),
         "mrf": lambda tap: _each(partial(mrf_loss, stride=MRF_STRIDE), tap, styles),
     }
     return [MapTerm("style", tap, weight, between[wanted.method](tap)) for tap in layers.style]
@@ -114,19 +116,20 @@ def histogram_taps(layers: Layers) -> list[str]:
     return [tap for tap in layers.style if tap in HISTOGRAM_TAPS] or [layers.style[0]]
 
 
-def _gaussian(styles: Sequence[Tensor], seed: int) -> Callable[[Tensor], Tensor]:
-    """With bandwidths that follow from the styles alone: a line search must not meet another function each time."""
-    widths = [pair_distance(style, style, seed=seed).item() for style in styles]
+def _gaussian(styles: Sequence[Tensor], draws: Sequence[Draws]) -> Callable[[Tensor], Tensor]:
+    """With bandwidths that follow from the styles alone, at positions that are drawn at each step."""
+    widths = [pair_distance(style, style, seed=draw.seed).item() for style, draw in zip(styles, draws, strict=True)]
 
     def loss(features: Tensor) -> Tensor:
-        each = zip(features.split(1), styles, widths, strict=True)
-        return torch.cat([gaussian_mmd(own, style, bandwidth=width, seed=seed) for own, style, width in each])
+        each = zip(features.split(1), styles, widths, draws, strict=True)
+        found = [gaussian_mmd(own, style, bandwidth=width, seed=draw.next()) for own, style, width, draw in each]
+        return torch.cat(found)
 
     return loss
 
 
 def judged_terms(
-    wanted: StylingSettings, layers: Layers, styles: Sequence[dict[str, Tensor]], judges: Sequence[dict[str, Judge]]
+    wanted: StylingSettings, layers: Layers, styles: Sequence[dict[str, Tensor]], judges: Sequence[Mapping[str, Judge]]
 ) -> list[MapTerm]:
     """Style terms of discriminators, each picture's own, which learn a step each time that they are asked."""
 

@@ -1,8 +1,9 @@
 """What pictures are stylized with: the network, the gallery, and from these the objective for photos of some size."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from cyclestyle.networks.extractors import Extractor
 from cyclestyle.networks.precision import full_fp32
 from cyclestyle.styling.colour_control import match_colours, match_luminance
 from cyclestyle.styling.gallery import Chosen, Described, Gallery
+from cyclestyle.styling.kernel_mmd import Draws
 from cyclestyle.styling.masks import Regions, region_weights
 from cyclestyle.styling.mdan import Judge
 from cyclestyle.styling.moments import Moments, mix, moments, stack, variance
@@ -21,6 +23,10 @@ from cyclestyle.styling.recipes import Layers, StylingSettings
 from cyclestyle.styling.swag import smooth
 from cyclestyle.styling.terms import content_terms, judged_terms, map_terms, moment_terms, pixel_terms
 from cyclestyle.styling.tiles import map_size, streamed_maps, streamed_sums
+
+Companions = Mapping[str, Judge] | Mapping[str, Draws]
+"""A photo's, by layers: discriminators that learn, or draws of positions."""
+Companion = TypeVar("Companion", Judge, Draws)
 
 CHOSEN_AT = 256
 """Longest side at which the nearest painting is sought."""
@@ -73,26 +79,24 @@ class Workshop:
         asked = {*self.layers.style, *(self.layers.content if self.wanted.content_weight else ())}
         return tuple(tap for tap in self.network.taps if tap in asked)
 
-    def judges(self, order: Order) -> dict[str, Judge]:
-        """For a photo, where the method has them: a discriminator for each layer."""
-        if self.wanted.method != "mdan":
-            return {}
-        channels = self.network.channels
-        return {
-            tap: Judge(channels[tap], 1, (order.key + self.wanted.seed) % 2**63, device=self.device)
-            for tap in self.layers.style
-        }
+    def companions(self, order: Order) -> Companions:
+        """What changes from step to step beside a photo's picture, for each layer, where the method has such."""
+        seed = (order.key + self.wanted.seed) % 2**63
+        if self.wanted.method == "mdan":
+            channels = self.network.channels
+            return {tap: Judge(channels[tap], 1, seed, device=self.device) for tap in self.layers.style}
+        return {tap: Draws(seed) for tap in self.layers.style} if self.wanted.draws else {}
 
     @full_fp32()
     def objective(
-        self, orders: Sequence[Order], photos: Images, judges: Sequence[dict[str, Judge]], side: int | None
+        self, orders: Sequence[Order], photos: Images, companions: Sequence[Companions], side: int | None
     ) -> Objective:
         """What photos are to become.
 
         Args:
             orders: one for each photo; if there are several, none has a mask.
             photos: (n, 3, h, w), those of the orders at some size, on the device.
-            judges: of each photo, as `judges` gave them.
+            companions: of each photo, as `companions` gave them.
             side: of tiles; None: whole.
         """
         wanted, layers, seeing = self.wanted, self.layers, self.seeing
@@ -107,9 +111,9 @@ class Workshop:
                     seeing(self._painting(order, order.chosen.places[0], longest), layers.style) for order in orders
                 ]
             if wanted.method == "mdan":
-                maps = judged_terms(wanted, layers, seen, judges)
+                maps = judged_terms(wanted, layers, seen, [_all(Judge, one) for one in companions])
             else:
-                maps = map_terms(wanted, layers, seen, wanted.seed)
+                maps = map_terms(wanted, layers, seen, [_all(Draws, one) for one in companions])
         return Objective(
             seeing,
             content_terms(see, photos, layers, wanted),
@@ -211,6 +215,10 @@ class Workshop:
     def _free(self, orders: Sequence[Order], photos: Images) -> Tensor | None:
         mask = orders[0].mask
         return None if mask is None else (_shrunk(mask, photos.shape[-2:]) > 0).to(photos)
+
+
+def _all(kind: type[Companion], companions: Companions) -> dict[str, Companion]:
+    return {tap: one for tap, one in companions.items() if isinstance(one, kind)}
 
 
 def _shrunk(mask: Tensor | None, size: Sequence[int]) -> Tensor:
