@@ -104,7 +104,8 @@ def _scale(side: int) -> A.Resize:
 
 
 def _zoom(side: int) -> A.Compose:
-    # Bicubic as in the reference; for shrinking its filter is too narrow, where area averaging does not alias.
+    # Bicubic as in the reference, but by OpenCV (the README says what differs); for shrinking its filter is too narrow,
+    # where area averaging does not alias.
     square = A.RandomResizedCrop(
         (side, side), scale=(0.5, 1.0), ratio=(0.9, 1.1), interpolation=cv2.INTER_CUBIC, area_for_downscale="image"
     )

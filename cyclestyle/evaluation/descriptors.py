@@ -39,8 +39,8 @@ def pooled(features: Tensor) -> Tensor:
 def mean_std(features: Tensor) -> Tensor:
     """Mean and population standard deviation of every channel, by which AdaIN knows a style.
 
-    Huang, Belongie, "Arbitrary style transfer in real-time with adaptive instance normalization", ICCV 2017, eqs. 5-7,
-    without their epsilon; Li, Wang, Liu, Hou, "Demystifying neural style transfer", IJCAI 2017, section 4.2.
+    Huang, Belongie, "Arbitrary style transfer in real-time with adaptive instance normalization", ICCV 2017, eqs. 5 and
+    6, without their epsilon; Li, Wang, Liu, Hou, "Demystifying neural style transfer", IJCAI 2017, section 4.2.
 
     Args:
         features: (n, c, h, w) float.

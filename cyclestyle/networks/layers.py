@@ -8,7 +8,7 @@ from torch import nn
 class InstanceNorm(nn.Module):
     """Each channel of each picture to mean 0 and variance 1 (Ulyanov et al. 2016), as in the paper: nothing learnt.
 
-    Convolutions before it keep their bias although it has no effect there: the paper's parameter counts include it.
+    Convolutions before it keep their bias although it has no effect there, as in the reference, whose weights fit.
 
     One formula in the form that is fastest where it is computed. On a CPU that is PyTorch's group norm with a group for
     each channel: forward in a quarter of `nn.InstanceNorm2d`'s time, and it takes any memory layout. Compiled, it is

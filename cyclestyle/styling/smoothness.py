@@ -26,7 +26,8 @@ def total_variation(images: Images, kind: VariationKind = "squared", *, beta: fl
     - "isotropic": that for beta = 1, the total variation of Rudin, Osher, Fatemi 1992;
     - "keras": that for beta = 2.5 (the Keras example sums it);
     - "nine-point": 2/3 of "squared" and 1/6 of mean dxy^2 + mean dyx^2, to the two lower diagonal neighbours
-      (crowsonkb's style-transfer-pytorch, which also counts pairs across the border, of difference 0).
+      (crowsonkb's style-transfer-pytorch, which also counts pairs across the border, of which the straight ones have
+      difference 0).
 
     "squared", "absolute" and "nine-point" are the same for a picture that is mirrored, all for one that is transposed.
     The gradient is finite everywhere; where it is not defined (a constant picture, beta <= 1) it is 0.
