@@ -1,7 +1,8 @@
 """Photos become pictures in a style: from coarse to fine, each scale begun where the one before ended.
 
 `stylize` is the story of one batch. What it tells on the way (`Moment`) is enough to go on from, after whatever may
-have ended it, to the bit; SciPy's L-BFGS-B goes on from the beginning of a scale.
+have ended it, to the bit (on a GPU up to the order of its sums); SciPy's L-BFGS-B goes on from the beginning of a
+scale.
 """
 
 import math
