@@ -13,7 +13,7 @@ from conftest import Draw
 
 from cyclestyle.config import DataSettings
 from cyclestyle.data.folders import Sets
-from cyclestyle.data.loaders import Flag, build_loader
+from cyclestyle.data.loaders import Flag, build_loader, require_workers
 from cyclestyle.data.unpaired import Places, UnpairedPictures
 
 
@@ -101,3 +101,15 @@ def test_they_leave_signals_to_the_process_that_they_help(pictures: UnpairedPict
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
         assert mask >> (number - 1) & 1
     loader._shutdown_workers()
+
+
+@pytest.mark.parametrize(("cores", "most"), [(1, 16), (2, 16), (64, 256), (None, 16)])
+def test_more_processes_than_a_machine_has_any_use_of_are_refused(
+    cores: int | None, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    for workers in (0, 2, most):
+        require_workers(workers)
+    sentence = f"data.workers = {most + 1}: .* has {cores or 1} processor cores; give at most {most}"
+    with pytest.raises(ValueError, match=sentence):
+        require_workers(most + 1)

@@ -17,6 +17,20 @@ from cyclestyle.config import DataSettings
 from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures
 from cyclestyle.stopping import end_with_parent, ignore_signals
 
+PER_CORE, LEAST_ALLOWED = 4, 16
+"""Loading processes that are taken: so many for each core of the machine, or so many on a small one."""
+
+
+def require_workers(workers: int) -> None:
+    """Raises ValueError for more processes than a machine can have any use of: thousands would take all its memory."""
+    cores = os.cpu_count() or 1
+    most = max(LEAST_ALLOWED, PER_CORE * cores)
+    if workers > most:
+        raise ValueError(
+            f"data.workers = {workers}: each is a process with memory of its own, and this machine has {cores} "
+            f"processor cores; give at most {most}"
+        )
+
 
 def build_loader(pictures: UnpairedPictures, places: Places, settings: DataSettings, *, pin: bool) -> DataLoader[Batch]:
     """Batches in the order of `places`, loaded ahead by `workers` processes."""

@@ -12,6 +12,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 
 from cyclestyle.config import ComputeSettings, EvaluationSettings, Settings, seconds
 from cyclestyle.data.folders import Sets, find_roots
+from cyclestyle.data.loaders import require_workers
 from cyclestyle.evaluation.gauge import Gauge, open_gauge
 from cyclestyle.files import reason, write_text, writing_to
 from cyclestyle.launch import must_be_together, restarts_may_hang, wants_cpu
@@ -47,6 +48,7 @@ def learn(
     if warning := restarts_may_hang():
         accelerator.print(warning)
     find_roots(settings.data)  # refused before anything is made
+    require_workers(settings.data.workers)
     gauge = _gauge(settings.evaluation, accelerator, processes)
     with nullcontext(stop) if stop else StopRequest() as asked, ExitStack() as until_the_end:
         checkpoint = _open(settings, accelerator, processes, until_the_end)
