@@ -1,5 +1,6 @@
 """The table of commands. Each is imported only when it is called, so `--help` does not wait for torch."""
 
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -84,6 +85,11 @@ def main() -> None:
         # File names may hold bytes that no encoding knows; in a file that takes both, lines stand as they were said.
         stream.reconfigure(errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
     let_threads_rest()
+    for before, word in itertools.pairwise(sys.argv):
+        name, equals, value = word.partition("=")
+        if word == "" or (name.startswith("--") and equals and not value):
+            _complain(f"error: nothing is given after {name or before}; is a variable not set?")
+            sys.exit(2)
     app = build_app(next(iter(sys.argv[1:]), None))
     try:
         app(sys.argv[1:], exit_on_error=False, print_error=False)

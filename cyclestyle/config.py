@@ -6,7 +6,7 @@ Files in `configs/` hold values only, in TOML; the command line wins over the fi
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from cyclopts import Parameter
 from pydantic import (
@@ -26,6 +26,16 @@ class Section(BaseModel):
     """A frozen group of settings that refuses names it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_empty_path(cls, given: Any) -> Any:
+        """Which would be the folder where one is."""
+        for name, field in cls.model_fields.items():
+            is_path = Path in (field.annotation, *get_args(field.annotation))
+            if is_path and isinstance(given, dict) and given.get(name) == "":
+                raise ValueError(f"{name} is empty; give a path, or leave it out")
+        return given
 
 
 class DataSettings(Section):
@@ -282,7 +292,7 @@ class Settings(Section):
 
     run: Path
     """Folder of the run; made if missing. If it holds an unfinished run, training goes on from its last checkpoint."""
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Everything random follows from it."""
     data: DataSettings = DataSettings()
     generator: GeneratorSettings = GeneratorSettings()

@@ -56,6 +56,9 @@ def describe(error: ValidationError) -> str:
     found = []
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])
+        if (place, problem["type"]) == ("schedule", "missing"):
+            found.append("how long? give --schedule.epochs 100, --schedule.steps 20000 or --budget 4h")
+            continue
         message = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
         given = problem["input"]
         shown = f" = {given!r}" if isinstance(given, (str, int, float, bool)) else ""

@@ -243,6 +243,13 @@ def test_a_wrong_value_is_named_with_what_is_allowed_and_in_plain_words(terminal
     assert '"gif"' in terminal.fails("translate", "run", "photos", "--to", "out", "--format", "gif")
 
 
+@pytest.mark.parametrize("words", [["--run", ""], ["--run="], ["--data.photos", ""], ["--data.paintings="]])
+def test_a_variable_that_is_not_set_is_no_folder(terminal: Terminal, config: Path, words: list[str]) -> None:
+    """Else it would be the one where somebody is."""
+    said = terminal.fails("train", "--config", config, *words)
+    assert said.strip() == f"error: nothing is given after {words[0].strip('=')}; is a variable not set?"
+
+
 def test_a_length_in_epochs_and_in_steps_is_refused(terminal: Terminal, config: Path) -> None:
     said = terminal.fails("train", "--config", config, "--schedule.epochs", "2", "--schedule.steps", "9")
     assert "not in two of them" in said

@@ -117,6 +117,9 @@ def test_an_unknown_key_is_refused_by_its_full_name(values: dict[str, Any], text
         ({"optimizer": {"learning_rate": 0.0}}, "optimizer.learning_rate = 0.0: should be greater than 0"),
         ({"optimizer": {"beta1": 1.0}}, "optimizer.beta1 = 1.0: should be less than 1"),
         ({"optimizer": {"beta2": -0.1}}, "optimizer.beta2 = -0.1: should be greater than or equal to 0"),
+        ({"run": ""}, "run is empty; give a path, or leave it out"),
+        ({"data": {"photos": ""}}, "data: photos is empty; give a path, or leave it out"),
+        ({"seed": 2**63}, "seed = 9223372036854775808: should be less than 9223372036854775808"),
         ({"schedule": {}}, "schedule: how long? give epochs, steps or a budget"),
         ({"schedule": {"decay_steps": 3}}, "schedule: how long? give epochs, steps or a budget"),
         ({"schedule": {"epochs": 1, "steps": 5}}, ONE_UNIT),
@@ -169,6 +172,12 @@ def test_everything_that_is_wrong_stands_in_one_line() -> None:
 
 def test_a_value_that_is_no_number_or_word_is_not_repeated() -> None:
     assert complaint(data=[1, 2, 3]).startswith("data: ")
+
+
+def test_who_does_not_say_how_long_is_told_how_to() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({"run": "runs/x"})
+    assert describe(caught.value) == "how long? give --schedule.epochs 100, --schedule.steps 20000 or --budget 4h"
 
 
 def test_a_missing_key_is_named() -> None:
