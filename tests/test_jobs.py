@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 from torch import nn
 
 from cyclestyle.config import GeneratorSettings
-from cyclestyle.data.jobs import Job, is_done, jobs_for, mark
+from cyclestyle.data.jobs import Job, is_done, jobs_for, mark, refuse_unread
 from cyclestyle.images import save
 from cyclestyle.networks.painter import Painter, PainterCard
 from cyclestyle.translation.folder import description
@@ -165,3 +165,29 @@ def test_a_painting_cut_short_or_of_others_is_not_done(tmp_path: Path, draw: Dra
         assert not is_done(painting, made)
     save(Image.new("RGB", (9, 7)), painting)
     assert not is_done(painting, made)
+
+
+@pytest.mark.parametrize("name", ["monet.gif", "monet.HEIC", "monet.bmp", "monet.jgp", "monet.jpgg"])
+def test_a_format_that_is_not_written_makes_no_folder_of_that_name(name: str, tmp_path: Path, draw: Draw) -> None:
+    [photo] = draw(tmp_path / "photos", 1)
+    with pytest.raises(ValueError, match=rf"{name}: .* is not written; give \.jpeg, \.jpg, "):
+        jobs_for(photo, tmp_path / name, ".png")
+    (tmp_path / name).mkdir()  # which settles it
+    assert jobs_for(photo, tmp_path / name, ".png") == [Job(photo, tmp_path / name / photo.name)]
+
+
+def test_a_folder_may_have_a_dot_in_its_name(tmp_path: Path, draw: Draw) -> None:
+    [photo] = draw(tmp_path / "photos", 1)
+    for name in ("monet-1.5", "2026.11.23", "run.v2"):
+        assert jobs_for(photo, tmp_path / name, ".png") == [Job(photo, tmp_path / name / photo.name)]
+    assert jobs_for(photo.parent, tmp_path / "photos.old", ".png") == [Job(photo, tmp_path / "photos.old" / photo.name)]
+    with pytest.raises(ValueError, match="is not written"):
+        jobs_for(photo.parent, tmp_path / "photos.gif", ".png")
+
+
+def test_of_many_photos_that_were_passed_over_the_first_are_named() -> None:
+    refuse_unread([], 3)
+    with pytest.raises(ValueError, match=r"^2 of 3 photos were passed over: a; b$"):
+        refuse_unread(["a", "b"], 3)
+    with pytest.raises(ValueError, match=r"^1,000 of 2,000 photos were passed over: x; x; x; x; x; and 995 more$"):
+        refuse_unread(["x"] * 1000, 2000)

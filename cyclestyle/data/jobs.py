@@ -1,15 +1,19 @@
 """Which picture is painted into which file, and whether that has been done already."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import ExifTags, Image
 
+from cyclestyle.data.formats import MEANT
 from cyclestyle.images import SUFFIXES, list_pictures, load
 
 CAN_BE_MARKED = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
 """Formats of paintings: those that can say how they were made."""
+NAMED = 5
+"""Photos that are named in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,7 @@ def jobs_for(photos: Path, to: Path, suffix: str) -> list[Job]:
     """
     if not photos.exists():
         raise FileNotFoundError(f"no such picture or folder: {photos}")
-    if to.suffix.lower() in SUFFIXES - CAN_BE_MARKED and not to.is_dir():
-        raise ValueError(f"{to.suffix} is not written; give {', '.join(sorted(CAN_BE_MARKED))} or a folder after --to")
-    if to.suffix.lower() in CAN_BE_MARKED and not to.is_dir():
+    if names_a_painting(to, single=photos.is_file()):
         if not photos.is_file():
             raise ValueError(
                 f"{to} is the name of a picture, but {photos} is not a single one; give a folder after --to"
@@ -58,6 +60,32 @@ def jobs_for(photos: Path, to: Path, suffix: str) -> list[Job]:
         if other.photo != path:
             raise ValueError(f"{other.photo} and {path} would both be painted into {painting}; rename one of them")
     return list(jobs.values())
+
+
+def names_a_painting(to: Path, *, single: bool) -> bool:
+    """Whether `to` is the name of a picture, and not of a folder. Raises ValueError for formats that are not written.
+
+    For a `single` photo, an ending of three letters or more that nobody knows is taken for a slip: `monet.jgp`.
+    """
+    ending = to.suffix.lower()
+    if to.is_dir():
+        return False
+    if ending in CAN_BE_MARKED:
+        return True
+    if ending in SUFFIXES or ending in MEANT or (single and len(ending) > 3 and ending[1:].isalpha()):
+        raise ValueError(
+            f"{to}: {to.suffix} is not written; give {', '.join(sorted(CAN_BE_MARKED))} or a folder after --to"
+            + ("" if ending in SUFFIXES or ending in MEANT else " (one whose name has a dot has to be there already)")
+        )
+    return False
+
+
+def refuse_unread(unread: Sequence[str], of: int) -> None:
+    """Raises ValueError if there are photos that were passed over, with the reasons of the first ones."""
+    if unread:
+        more = f"; and {len(unread) - NAMED:,} more" if len(unread) > NAMED else ""
+        named = "; ".join(unread[:NAMED])
+        raise ValueError(f"{len(unread):,} of {of:,} photos were passed over: {named}{more}")
 
 
 def _must_differ(photo: Path, painting: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cyclestyle.data.jobs import CAN_BE_MARKED, Job, jobs_for
+from cyclestyle.data.jobs import Job, jobs_for, names_a_painting
 
 PIPE = Path("-")
 
@@ -58,5 +58,4 @@ def _read(path: Path) -> Path:
 
 def _named(photos: Path, to: Path, suffix: str) -> Path:
     """A painting's file; what came without a name is given one."""
-    a_file = to.suffix.lower() in CAN_BE_MARKED and not to.is_dir()
-    return to if photos != PIPE or a_file else to / f"painting{suffix}"
+    return to if photos != PIPE or names_a_painting(to, single=True) else to / f"painting{suffix}"
