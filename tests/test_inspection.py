@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclestyle.data.inspection import Unusable, candidates, each, inspect, judge, plain, sort_out
+from cyclestyle.data.inspection import NAMED, Unusable, candidates, each, inspect, judge, passed_over, plain, sort_out
 from cyclestyle.images import header, list_pictures
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((64, 48))
@@ -378,3 +378,25 @@ def test_any_name_can_be_printed(name: bytes, printed: str) -> None:
 def test_the_header_tells_format_mode_and_pixels_without_decoding(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(9000, 9000))
     assert header(tmp_path / "a.png") == ("PNG", "RGB", 81_000_000)
+
+
+def test_what_a_list_of_pictures_leaves_out_is_named_with_the_reason(tmp_path: Path) -> None:
+    PICTURE.save(tmp_path / "good.png")
+    (tmp_path / "broken.png").write_bytes(b"listed, and named when it is read")
+    (tmp_path / "notes.txt").write_text("of no interest")
+    assert passed_over(tmp_path) == ""
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "clip.MP4").write_bytes(b"anything")
+    assert passed_over(tmp_path) == ""
+    assert passed_over(tmp_path, {".mp4"}) == "passed over: below/clip.MP4 (a video)"
+    PICTURE.save(tmp_path / "moving.gif")
+    (tmp_path / "link.jpg").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert passed_over(tmp_path) == (
+        "passed over: link.jpg (a link to nothing), moving.gif (a GIF; convert it to JPEG or PNG), "
+        "pipe.jpg (not a file (a pipe))"
+    )
+    for number in range(NAMED):
+        PICTURE.save(tmp_path / f"x{number}.gif")
+    assert passed_over(tmp_path, {".mp4"}).endswith(f"and {NAMED + 1} more")
+    assert {path.name for path in list_pictures(tmp_path)} == {"good.png", "broken.png"}

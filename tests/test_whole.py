@@ -18,7 +18,7 @@ from cyclestyle.networks.layers import ReflectionPad
 from cyclestyle.networks.lpips import random_lpips
 from cyclestyle.networks.painter import Painter, save_painter
 from cyclestyle.translation import whole
-from cyclestyle.translation.room import SHARE, TooLargeError, at_once, bytes_of, in_words, resident
+from cyclestyle.translation.room import SHARE, TooLargeError, at_once, bytes_of, in_words, require_program, resident
 from cyclestyle.translation.whole import fits, paint_picture, plan_for
 
 CPU = torch.device("cpu")
@@ -250,3 +250,11 @@ def test_amounts_of_memory_are_read_as_people_write_them() -> None:
 def test_amounts_in_words_are_never_too_little() -> None:
     for size in (1, 999_999, 10**6, 998_999_999, 10**9, 1_000_000_001, 2 * 10**9, 7_340_032_123):
         assert size <= bytes_of(in_words(size)) <= 1.11 * size + 10**6
+
+
+def test_a_bound_below_the_program_itself_is_refused_at_once() -> None:
+    with pytest.raises(
+        ValueError, match=r"^--max-memory 1 KB: the program itself takes .*; give --max-memory (\S+) or"
+    ):
+        require_program("1 KB", bytes_of("1 KB"))
+    require_program("much", 2 * resident())

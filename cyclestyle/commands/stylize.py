@@ -1,5 +1,6 @@
 """`cyclestyle stylize`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -66,7 +67,8 @@ def stylize(
         Settings file (TOML); what else is given here wins over it.
     """
     with StopRequest() as stop:
-        from cyclestyle.data.jobs import jobs_for
+        from cyclestyle.data.inspection import passed_over
+        from cyclestyle.data.jobs import jobs_for, refuse_unread
         from cyclestyle.processes import Processes
         from cyclestyle.progress import Progress
         from cyclestyle.styling.folder import steps_of, stylize_all
@@ -83,6 +85,8 @@ def stylize(
                 wanted, style, processes.device, weights=weights, random=random_weights, shares=mix, show=processes.main
             )
             require_apart(jobs, prepared, ways)
+        if photos.is_dir() and processes.main and (line := passed_over(photos)):
+            print(line, file=sys.stderr)
         share = processes.share(jobs)
         with Progress("stylizing", len(share) * steps_of(prepared), unit="steps", show=processes.main) as progress:
             for note in prepared.notes:
@@ -91,5 +95,5 @@ def stylize(
         print(f"{tally}: {to}{processes}")
         unread = processes.collect(tally.unread)
         processes.part()
-        if unread and processes.main:
-            raise ValueError(f"{len(unread):,} of {len(jobs):,} photos were passed over: {'; '.join(unread)}")
+        if processes.main:
+            refuse_unread(unread, len(jobs))

@@ -20,7 +20,7 @@ def translate(
     *,
     to: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     back: Annotated[bool, Parameter(negative=())] = False,
-    strength: Annotated[float, Field(ge=0, le=1.5)] = 1.0,
+    strength: Annotated[float, Field(ge=0, le=1.5, allow_inf_nan=False)] = 1.0,
     keep_colour: Annotated[bool, Parameter(negative=())] = False,
     format: Literal["png", "jpg", "webp", "tif"] | None = None,
     max_memory: str | None = None,
@@ -68,26 +68,50 @@ def translate(
         Damp the flicker of a video: each painted frame is averaged with those before, moved along with what is seen.
         How much the frames differ from one another, with and without, is said at the end.
     """
+    from cyclestyle.runs import find_painter
+    from cyclestyle.translation.folder import Treatment
+    from cyclestyle.translation.room import bytes_of, require_program
+    from cyclestyle.video.packages import means_a_video
+
+    most = None
+    if max_memory is not None:
+        most = bytes_of(max_memory)
+        require_program(max_memory, most)
+    weights = find_painter(run, back=back)
+    treatment = Treatment(strength=strength, keep_colour=keep_colour, keep_record=True)
+    if means_a_video(photos, to):
+        _video(weights, photos, to, treatment, steady, most, precision, {"--format": format, "--batch": batch})
+    else:
+        _pictures(weights, photos, to, treatment, f".{format or 'png'}", most, precision, batch)
+
+
+def _pictures(
+    weights: Path,
+    photos: Path,
+    to: Path,
+    treatment: "Treatment",
+    suffix: str,
+    most: int | None,
+    precision: Precision,
+    batch: int | None,
+) -> None:
+    """Paint a picture or a folder of pictures, and say what came of it."""
+    from cyclestyle.data.inspection import passed_over
+    from cyclestyle.data.jobs import refuse_unread
     from cyclestyle.footprint import peak_memory
     from cyclestyle.networks.painter import load_painter
     from cyclestyle.networks.precision import settled
     from cyclestyle.processes import Processes
     from cyclestyle.progress import Progress
-    from cyclestyle.runs import find_painter
-    from cyclestyle.translation.folder import Treatment, paint_all
+    from cyclestyle.translation.folder import paint_all
     from cyclestyle.translation.pipes import PIPE, jobs_and_pipes
-    from cyclestyle.translation.room import bytes_of, in_words
-    from cyclestyle.video.packages import means_a_video
+    from cyclestyle.translation.room import in_words
+    from cyclestyle.video.packages import VIDEOS
 
-    most = None if max_memory is None else bytes_of(max_memory)
-    weights = find_painter(run, back=back)
-    treatment = Treatment(strength=strength, keep_colour=keep_colour, keep_record=True)
-    if means_a_video(photos, to):
-        _video(weights, photos, to, treatment, steady, most, precision, {"--format": format, "--batch": batch})
-        return
-    _name_what_is_passed_over(photos)
-    with jobs_and_pipes(photos, to, f".{format or 'png'}") as jobs:
+    with jobs_and_pipes(photos, to, suffix) as jobs:
         processes = Processes.join()
+        if photos.is_dir() and processes.main and (line := passed_over(photos, VIDEOS)):
+            print(line, file=sys.stderr)
         exact = load_painter(weights, processes.device)
         possible, why = settled(precision, processes.device)
         if why and processes.main:
@@ -110,22 +134,8 @@ def translate(
         print(f"{tally.painted:,} painted{kept}: {to}{processes}{peak}", file=where)
         unread = processes.collect(tally.unread)
         processes.part()
-        if unread and processes.main:
-            raise ValueError(f"{len(unread):,} of {len(jobs):,} photos were passed over: {'; '.join(unread)}")
-
-
-def _name_what_is_passed_over(folder: Path) -> None:
-    """What lies in a folder and is not painted with it, though somebody may think so."""
-    if not folder.is_dir():
-        return
-    from cyclestyle.data.formats import passed_over
-    from cyclestyle.video.packages import VIDEOS
-
-    found = [path.relative_to(folder).as_posix() for path in passed_over(folder, VIDEOS)]
-    if found and not int(os.environ.get("RANK", "0")):
-        more = f" and {len(found) - 3:,} more" if found[3:] else ""
-        names = ", ".join(found[:3])
-        print(f"passed over: {names}{more}; of a folder, GIFs, videos and the like are left out", file=sys.stderr)
+        if processes.main:
+            refuse_unread(unread, len(jobs))
 
 
 def _video(

@@ -1,10 +1,5 @@
 """Formats of pictures: those that folders are searched for, and those that people take for pictures as well."""
 
-from collections.abc import Set
-from pathlib import Path
-
-from cyclestyle.images import walk
-
 READ = {
     "JPEG": (".jpg", ".jpeg"),
     "PNG": (".png",),
@@ -39,14 +34,3 @@ NOT_READ = {
 }
 """What is a picture to people and is not read, with its endings."""
 MEANT = {ending: kind for kind, endings in NOT_READ.items() for ending in endings}
-
-
-def passed_over(folder: Path, also: Set[str] = frozenset()) -> list[Path]:
-    """What below a folder people would take for a picture, by its name, and `list_pictures` does not list.
-
-    Args:
-        folder: also those below it; names with a leading dot are passed over.
-        also: further endings, in lower case, with their dot.
-    """
-    found = (place / name for place, _, names in walk(folder) for name in names)
-    return sorted(path for path in found if path.suffix.lower() in MEANT or path.suffix.lower() in also)

@@ -10,7 +10,7 @@ import stat
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -33,6 +33,8 @@ class Unusable(NamedTuple):
 
 
 FIRST_BYTES = 512
+NAMED = 3
+"""Files that are named in one line."""
 MANY_PIXELS = 25_000_000
 """Pictures above this are decoded one at a time: a few of 170 megapixels side by side would fill the memory."""
 _one_large_picture = threading.Lock()
@@ -69,6 +71,22 @@ def sort_out(folder: Path) -> tuple[list[Path], list[Path]]:
         return path.relative_to(folder).as_posix()
 
     return sorted(set(pictures), key=by_name), sorted(others, key=by_name)
+
+
+def passed_over(folder: Path, videos: Set[str] = frozenset()) -> str:
+    """One line on what below a folder people may take for a picture, and `list_pictures` does not list; or nothing.
+
+    Args:
+        folder: also those below it; names with a leading dot are passed over.
+        videos: endings of what is passed over as well, in lower case, with their dot.
+    """
+    pictures, others = sort_out(folder)
+    strange = [path for path in pictures if path.suffix.lower() not in SUFFIXES or not path.is_file()]
+    found = inspect(strange) + [Unusable(path, "a video") for path in others if path.suffix.lower() in videos]
+    if not found:
+        return ""
+    named = ", ".join(f"{plain(str(one.path.relative_to(folder)))} ({one.reason})" for one in found[:NAMED])
+    return f"passed over: {named}" + (f" and {len(found) - NAMED:,} more" if found[NAMED:] else "")
 
 
 def _named_like_a_picture(path: Path) -> bool:

@@ -45,6 +45,15 @@ def resident() -> int:
     return psutil.Process().memory_info().rss
 
 
+def require_program(text: str, bound: int) -> None:
+    """Raises ValueError if a bound, given as `text`, is below what the program has in memory before any picture."""
+    if (needed := resident()) > bound:
+        raise ValueError(
+            f"--max-memory {text}: the program itself takes {in_words(needed)}, and a photo and its painting come on "
+            f"top; give --max-memory {in_words(1.5 * needed)} or more"
+        )
+
+
 def require_to_read(photo: Path, pixels: int, max_memory: int) -> None:
     """Raises TooLargeError if a photo of so many pixels cannot be read, and its painting written, within a bound."""
     needed = resident() + READING * pixels
