@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cyclestyle.config import DataSettings
-from cyclestyle.data.folders import Sets, find_roots, find_sets
+from cyclestyle.data.folders import Sets, find_roots, find_sets, require_apart
 
 # Finding reads names only, so empty files will do.
 
@@ -114,3 +114,13 @@ def test_a_test_folder_with_nothing_in_it_is_no_test_set(tmp_path: Path) -> None
     found = find_sets(DataSettings(folder=tmp_path))
     assert found == Sets(photos, paintings, [], [])
     assert found.roots["test photos"] == tmp_path / "test" / "photos"
+
+
+@pytest.mark.parametrize(("photos", "paintings"), [("all", "all"), ("all", "all/monet"), ("all/photos", "all/./")])
+def test_a_set_that_holds_the_other_one_is_refused(tmp_path: Path, photos: str, paintings: str) -> None:
+    """Sub-folders belong to a set, so these pictures would be learnt from as both."""
+    for name in ("all/monet", "all/photos", "all-of-them"):
+        (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"give (the folder of each|folders side by side)"):
+        require_apart(find_roots(DataSettings(photos=tmp_path / photos, paintings=tmp_path / paintings)))
+    require_apart(find_roots(DataSettings(photos=tmp_path / "all", paintings=tmp_path / "all-of-them")))

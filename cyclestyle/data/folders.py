@@ -52,6 +52,20 @@ def find_roots(settings: DataSettings) -> dict[str, Path]:
     return _in_layout(settings.folder)
 
 
+def require_apart(roots: Mapping[str, Path]) -> None:
+    """Raises ValueError if the set of photos and that of paintings share pictures, as one folder or one in the other.
+
+    Sub-folders belong to a set: these pictures would be learnt from as both.
+    """
+    photos, paintings = roots["photos"], roots["paintings"]
+    inner, outer = photos.resolve(), paintings.resolve()
+    if inner == outer:
+        raise ValueError(f"{photos} is given for the photos and for the paintings; give the folder of each")
+    if outer in inner.parents or inner in outer.parents:
+        within, around = (photos, paintings) if outer in inner.parents else (paintings, photos)
+        raise ValueError(f"{within} lies in {around}, and all below that is taken; give folders side by side")
+
+
 def _in_layout(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"no such folder: {folder}")

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
 from cyclestyle.config import ComputeSettings, EvaluationSettings, Settings, seconds
-from cyclestyle.data.folders import Sets, find_roots
+from cyclestyle.data.folders import Sets, find_roots, require_apart
 from cyclestyle.data.loaders import require_workers
 from cyclestyle.evaluation.gauge import Gauge, open_gauge
 from cyclestyle.files import reason, write_text, writing_to
@@ -47,7 +47,7 @@ def learn(
     processes = Processes.join()
     if warning := restarts_may_hang():
         accelerator.print(warning)
-    find_roots(settings.data)  # refused before anything is made
+    require_apart(find_roots(settings.data))  # refused before anything is made
     require_workers(settings.data.workers)
     gauge = _gauge(settings.evaluation, accelerator, processes)
     with nullcontext(stop) if stop else StopRequest() as asked, ExitStack() as until_the_end:
