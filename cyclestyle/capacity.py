@@ -1,5 +1,6 @@
 """What a device has left, and whether PyTorch can compute there."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -33,6 +34,15 @@ def free_memory(device: torch.device) -> int:
         except (OSError, ValueError):  # no container; "max", which is no number
             continue
     return max(left, 0)
+
+
+def total_memory() -> int:
+    """Bytes that the machine has, swap included; of a container, its limit."""
+    has = psutil.virtual_memory().total + psutil.swap_memory().total
+    for limit, _ in CONTAINER:
+        with suppress(OSError, ValueError):
+            has = min(has, int(limit.read_text()))
+    return has
 
 
 def _cached(group: Path) -> int:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cyclestyle import capacity
-from cyclestyle.capacity import free_memory, is_full, require_code
+from cyclestyle.capacity import free_memory, is_full, require_code, total_memory
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -69,3 +69,14 @@ def test_a_card_that_pytorch_was_not_built_for_is_named(monkeypatch: pytest.Monk
     said = "CUDA error: an illegal memory access was encountered"
     with pytest.raises(RuntimeError, match="illegal"):
         require_code(CUDA)
+
+
+def test_a_container_has_no_more_than_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(capacity, "CONTAINER", [(limit, tmp_path / "memory.current")])
+    machine = psutil.virtual_memory().total + psutil.swap_memory().total
+    assert total_memory() == machine
+    limit.write_text("max\n")
+    assert total_memory() == machine
+    limit.write_text("1000000\n")
+    assert total_memory() == 1_000_000

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import torch
 from accelerate import Accelerator
 
 from cyclestyle.config import ComputeSettings, Settings
@@ -11,7 +12,7 @@ from cyclestyle.processes import Processes
 from cyclestyle.training import trial
 from cyclestyle.training.cyclegan import Losses, Remember
 from cyclestyle.training.learner import Learner
-from cyclestyle.training.trial import BATCHES, settled
+from cyclestyle.training.trial import BATCHES, require_memory, settled
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
@@ -112,3 +113,23 @@ def test_other_errors_are_not_taken_for_a_full_memory(monkeypatch: pytest.Monkey
     paces(monkeypatch, {1: RuntimeError("something else")})
     with pytest.raises(RuntimeError, match="something else"):
         settle(wanted(batch="auto"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "each"),
+    [
+        ({}, 4 * (60 * 4 + 40)),
+        ({"compute": {"checkpointing": True}}, 4 * (9 * 4 + 40)),
+        ({"compute": {"mixed_precision": "bf16"}}, 2 * (60 * 4 + 40)),
+    ],
+)
+def test_what_no_memory_can_hold_is_refused_before_a_system_kills_it(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], each: int
+) -> None:
+    monkeypatch.setattr(trial, "total_memory", lambda: 10 * each * 16**2)
+    for batch in ("auto", 10):
+        require_memory(Settings.model_validate(wanted(batch=batch).model_dump() | changes), torch.device("cpu"))
+    too_many = Settings.model_validate(wanted(batch=11).model_dump() | changes)
+    require_memory(too_many, torch.device("meta"))  # a GPU refuses by itself
+    with pytest.raises(ValueError, match=r"^a step of 11 pairs at 16 px .* --data\.batch"):
+        require_memory(too_many, torch.device("cpu"))

@@ -30,7 +30,7 @@ from cyclestyle.training.reserve import time_to_paint
 from cyclestyle.training.saved import Facts, read_facts, restore
 from cyclestyle.training.schedule import Budgeted, Planned, Schedule, Tried, plan
 from cyclestyle.training.story import Story
-from cyclestyle.training.trial import settled, with_batch
+from cyclestyle.training.trial import require_memory, settled, with_batch
 
 
 def learn(
@@ -49,6 +49,7 @@ def learn(
         accelerator.print(warning)
     require_apart(find_roots(settings.data))  # refused before anything is made
     require_workers(settings.data.workers)
+    require_memory(settings, accelerator.device)
     gauge = _gauge(settings.evaluation, accelerator, processes)
     with nullcontext(stop) if stop else StopRequest() as asked, ExitStack() as until_the_end:
         checkpoint = _open(settings, accelerator, processes, until_the_end)
@@ -66,7 +67,8 @@ def learn(
                 f"{settings.run} holds {learner.step:,} steps, more than the {schedule.steps:,} of its schedule"
             )
         story = Story(run, sets, learner, schedule, asked, choice.fingerprints(), began - used, gauge)
-        accelerator.print(_opening(settings, sets, story, facts))
+        over = isinstance(schedule, Planned) and learner.step == schedule.steps
+        accelerator.print("nothing is left to learn here" if over else _opening(settings, sets, story, facts))
         story.tell()
         accelerator.print(f"finished: {learner.step:,} steps; painter {run.painter()}, samples {run.sample(0).parent}")
         if processes.main and (better := story.better()) is not None:

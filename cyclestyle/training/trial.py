@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import torch
 from accelerate import Accelerator, PartialState
 
-from cyclestyle.capacity import free_memory, is_full
+from cyclestyle.capacity import free_memory, is_full, total_memory
 from cyclestyle.config import Settings
 from cyclestyle.data.unpaired import Batch
 from cyclestyle.processes import Processes
@@ -19,6 +19,11 @@ WORTH_IT = 1.1
 SHARE = 0.6
 """Of the device's memory that may be taken: pictures may lie there, too, in up to a third of the rest
 (data/gathering.py), and evaluation and whatever else runs need some."""
+LEAST = {"resnet": 60, "unet": 9}
+LEAST_CHECKPOINTED = 9
+LEAST_BESIDE = 40
+"""Numbers that a step keeps of a pair at the least: for each pixel and channel of the first layer, and for each pixel.
+Measured on a CPU, 4 to 32 channels: 80 and 67; checkpointed 11 to 22 and 26 to 125; U-Nets 11 and 80."""
 TIMED = 3
 """Steps, after those in which compilers and allocators settle."""
 
@@ -44,6 +49,22 @@ def settled(settings: Settings, accelerator: Accelerator, processes: Processes, 
         torch.cuda.reset_peak_memory_stats()  # of batches that are not taken
     say(f"batch {best}: {pace:.3g} pairs/s on each device, the most that is worth its memory")
     return with_batch(settings, best)
+
+
+def require_memory(settings: Settings, device: torch.device) -> None:
+    """Raises ValueError for a step that a processor's memory cannot hold: asked to, systems kill the program."""
+    if device.type != "cpu":
+        return  # a GPU says so itself
+    batch = 1 if settings.data.batch == "auto" else settings.data.batch
+    each = LEAST_CHECKPOINTED if settings.compute.checkpointing else LEAST[settings.generator.kind]
+    size = 4 if settings.compute.mixed_precision in {"no", "auto"} else 2
+    needed = size * batch * (each * settings.generator.width + LEAST_BESIDE) * settings.data.crop**2
+    there = total_memory()
+    if needed > there:
+        raise ValueError(
+            f"a step of {batch:,} pairs at {settings.data.crop} px takes {needed / 1e9:,.0f} GB or more, and there are "
+            f"{there / 1e9:,.0f}; lower --data.batch, --data.crop or --generator.width"
+        )
 
 
 def with_batch(settings: Settings, batch: int) -> Settings:
