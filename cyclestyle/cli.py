@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cyclopts import App, ArgumentCollection, CycloptsError
+from cyclopts import App, ArgumentCollection, CycloptsError, UnusedCliTokensError
 from cyclopts.config import Dict
 
 from cyclestyle.files import reason
@@ -17,6 +17,9 @@ LONGEST = 1_500
 
 SPINS = 3_000
 """Looks at whether the wait is over, before a thread sleeps."""
+
+CLOSED = 141
+"""Exit code where nobody reads the output any more; what shells tell of programs that SIGPIPE has ended."""
 
 COMMANDS = {
     "download": "Bring the pictures of a style here: downloaded by the kaggle client, unpacked, opened and counted.",
@@ -99,6 +102,10 @@ def main() -> None:
     except KeyboardInterrupt:
         _complain("stopped; the same command goes on from what is finished")
         sys.exit(130)
+    except BrokenPipeError:
+        _complain("stopped: what reads the output has been closed")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains of it at its end
+        sys.exit(CLOSED)
     except (CycloptsError, ValueError, OSError) as error:
         if os.environ.get("CYCLESTYLE_TRACEBACK"):
             raise
@@ -132,6 +139,8 @@ def _sentence(error: Exception) -> str:
         described = describe(error.__cause__)  # type: ignore[arg-type] - its type is known by its module
         argument = getattr(error, "argument", None)
         return f"{argument.name}: {described}" if argument and described.startswith("should") else described
+    if isinstance(error, UnusedCliTokensError):
+        text = f"too much is given: {' '.join(map(repr, error.unused_tokens or []))}"
     command = sys.argv[1] + " " if len(sys.argv) > 1 and sys.argv[1] in COMMANDS else ""
     return f"{text.rstrip('.')}; `cyclestyle {command}--help` shows what there is"
 

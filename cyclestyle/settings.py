@@ -26,7 +26,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileNotFoundError(f"no such settings file: {path}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except IsADirectoryError:
+        raise IsADirectoryError(f"{path} is a folder, and a settings file (TOML) is expected") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not text, and a settings file (TOML) is expected") from None
+    except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from None
 
 
@@ -57,13 +61,21 @@ def describe(error: ValidationError) -> str:
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])
         if (place, problem["type"]) == ("schedule", "missing"):
-            found.append("how long? give --schedule.epochs 100, --schedule.steps 20000 or --budget 4h")
+            found.append(_how_long(problem["input"]))
             continue
         message = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
         given = problem["input"]
         shown = f" = {given!r}" if isinstance(given, (str, int, float, bool)) else ""
         found.append(f"{place}{shown}: {message}" if place else message)
     return "; ".join(found)
+
+
+def _how_long(given: Any) -> str:
+    """What to type where no length is given: of a run that is there, its own settings."""
+    run = given.get("run") if isinstance(given, dict) else None
+    if run and (Path(run) / "config.toml").is_file():
+        return f"to go on with this run, type `cyclestyle train --config {Path(run) / 'config.toml'}`"
+    return "how long? give --schedule.epochs 100, --schedule.steps 20000 or --budget 4h"
 
 
 def write_settings(settings: Settings) -> str:

@@ -247,7 +247,26 @@ def test_a_wrong_value_is_named_with_what_is_allowed_and_in_plain_words(terminal
 def test_a_variable_that_is_not_set_is_no_folder(terminal: Terminal, config: Path, words: list[str]) -> None:
     """Else it would be the one where somebody is."""
     said = terminal.fails("train", "--config", config, *words)
-    assert said.strip() == f"error: nothing is given after {words[0].strip('=')}; is a variable not set?"
+    assert said.strip() == f"nothing is given after {words[0].strip('=')}; is a variable not set?"
+
+
+def test_words_that_nothing_takes_are_repeated(terminal: Terminal, config: Path) -> None:
+    said = terminal.fails("check", "data", "two words", "more")
+    assert said == "too much is given: 'two words' 'more'; `cyclestyle check --help` shows what there is"
+    assert "finite" in terminal.fails("translate", "run", "photos", "--to", "out", "--strength", "nan")
+
+
+def test_who_has_seen_enough_gets_no_more(tmp_path: Path, draw: Draw) -> None:
+    """As `head` does."""
+    for name in ("photos", "paintings"):
+        draw(tmp_path / name, 1)
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", "cyclestyle", "check", tmp_path]
+    ended = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr.splitlines()[-1]) == (141, "stopped: what reads the output has been closed")
+    assert "rror" not in ended.stderr, "nor does Python complain at its end"
 
 
 def test_a_length_in_epochs_and_in_steps_is_refused(terminal: Terminal, config: Path) -> None:
@@ -259,6 +278,9 @@ def test_a_length_in_epochs_and_in_steps_is_refused(terminal: Terminal, config: 
 
 def test_a_file_that_is_not_there_or_not_toml_is_named(terminal: Terminal, tmp_path: Path) -> None:
     assert "no such settings file" in terminal.fails("train", "--config", tmp_path / "nowhere.toml")
+    assert f"{tmp_path} is a folder" in terminal.fails("train", "--config", tmp_path)
+    Image.new("RGB", (9, 9)).save(tmp_path / "photo.jpg")
+    assert "photo.jpg is not text" in terminal.fails("train", "--config", tmp_path / "photo.jpg")
     broken = tmp_path / "broken.toml"
     broken.write_text("run = [")
     said = terminal.fails("train", "--config", broken)

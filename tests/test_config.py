@@ -278,7 +278,7 @@ def test_a_file_with_a_wrong_value_is_named_with_the_key(tmp_path: Path) -> None
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="is not valid TOML") as caught:
+    with pytest.raises(ValueError, match=r"is not (valid TOML|text)") as caught:
         read_toml(path)
     assert str(path) in str(caught.value)
 

@@ -28,7 +28,8 @@ def train(
     strict
         Refuse pictures that cannot be used, instead of going on without them.
     plan
-        Say what it would take (memory, speed, time to the end) after a dozen steps, and keep nothing of them.
+        Say what it would take (memory, speed, time to the end) after a quarter minute of steps, and keep nothing of
+        them.
     """
     with StopRequest() as stop:  # before what takes seconds to import
         if plan:

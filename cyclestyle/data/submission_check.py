@@ -93,7 +93,7 @@ def _check(file: BinaryIO, length: int, practice: bool) -> int:
     if not fewest <= len(members) <= MOST:
         hint = "hand in a part of them" if len(members) > MOST else "translate more photos"
         if fewest > len(members) > 0:
-            hint += ", or ask for a practice zip to try things out"
+            hint += "; what is for practice alone is checked with --practice"
         expected = f"the competition expects {FEWEST:,} to {MOST:,}" if not practice else f"1 to {MOST:,} are expected"
         held = f"holds {len(members):,} picture{'' if len(members) == 1 else 's'}"
         raise SubmissionError(f"{held}, but {expected}: {hint}")
