@@ -70,3 +70,10 @@ def test_the_average_is_apart_from_the_network_and_is_never_trained() -> None:
     assert not any(parameter.requires_grad for parameter in average.network.parameters())
     assert all(parameter.requires_grad for parameter in net.parameters())
     assert not average.network.training
+
+
+def test_another_network_is_followed_as_well() -> None:
+    average = Average(network(0.0), decay=0.0)
+    for value in (1.0, 2.0, 1.0):
+        average.update(network(value), 1)
+        assert weights(average) == [value] * 3

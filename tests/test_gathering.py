@@ -11,7 +11,7 @@ from PIL import Image
 from cyclestyle.config import DataSettings
 from cyclestyle.data.caching import open_caches
 from cyclestyle.data.folders import Sets
-from cyclestyle.data.gathering import Resident, cut_out, fits_on, gathered
+from cyclestyle.data.gathering import Resident, ResidentBatches, cut_out, fits_on, gathered
 from cyclestyle.data.loaders import build_loader
 from cyclestyle.data.unpaired import Batch, Places, UnpairedPictures
 
@@ -84,6 +84,18 @@ def test_batches_cut_out_on_the_device_are_the_same(preset: str, sets: Sets) -> 
     resident = Resident(pictures, CPU)
     assert same([resident.batch(asked) for asked in places()], of_files(sets, preset, places()))
     assert resident.photos.doubtful.sum() < len(sets.photos)
+
+
+@pytest.mark.parametrize("often", [0, 1, 2])
+def test_batches_gathered_ahead_of_their_turn_are_the_same_and_end_as_well(often: int, sets: Sets) -> None:
+    found, batches = [], ResidentBatches(Resident(cached(sets, "paper"), CPU), places())
+    for batch in batches:
+        found.append(batch)
+        for _ in range(often):
+            batches.ahead()
+        assert (batches.gathered is not None) == (often > 0 and len(found) < 40)
+    assert same(found, of_files(sets, "paper", places()))
+    assert next(batches, None) is None
 
 
 @pytest.mark.gpu

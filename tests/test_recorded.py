@@ -9,6 +9,7 @@ from accelerate import Accelerator
 
 from cyclestyle.config import Settings
 from cyclestyle.data.unpaired import Batch
+from cyclestyle.training.feed import Feed
 from cyclestyle.training.learner import Learner
 from cyclestyle.training.recorded import WARM_UP, RecordedPass, cannot_record
 
@@ -108,3 +109,26 @@ def test_recorded_steps_have_the_bits_of_those_that_are_not() -> None:
     for one, two in zip(plain, recorded, strict=True):
         assert all(torch.equal(loss, two[name]) for name, loss in one.items())
     assert all(torch.equal(value, others[name]) for name, value in weights.items())
+
+
+class Counted(Iterator[Batch]):
+    """Batches that know how often they were asked for ahead of their turn."""
+
+    def __init__(self) -> None:
+        self.batches, self.asked = batches(torch.device("cpu")), 0
+
+    def ahead(self) -> None:
+        self.asked += 1
+
+    def __next__(self) -> Batch:
+        return next(self.batches)
+
+
+def test_the_next_batch_is_gathered_before_a_step_s_numbers_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a GPU computes them, that costs nothing; afterwards the GPU would wait for it."""
+    learner, source, asked = Learner(wanted(), Accelerator(cpu=True)), Counted(), list[int]()
+    look, feed = learner._look, Feed(lambda first: source, 0, print)
+    monkeypatch.setattr(learner, "_look", lambda numbers: asked.append(source.asked) or look(numbers))
+    for _ in range(3):
+        learner.take_step(feed, 1.0)
+    assert asked == [1, 2, 3]

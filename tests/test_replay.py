@@ -196,3 +196,14 @@ def test_settling_keeps_no_pictures_alive() -> None:
         memory.exchange(numbered(number), number)
         memory.settle()
         assert memory._undo == []
+
+
+def test_a_trade_goes_to_a_device_in_one_piece_and_is_the_same_there() -> None:
+    memory = Replay(2, 3)
+    memory.room(torch.zeros(1, 3, 2, 2))
+    for number in range(20):
+        trade = memory.plan(4, number)
+        assert trade.packed().shape == (4, 4)
+        for one, two in zip(trade, trade.to(torch.device("cpu")), strict=True):
+            assert one.dtype == two.dtype
+            assert torch.equal(one, two)

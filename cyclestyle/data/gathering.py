@@ -24,8 +24,7 @@ SHARE = 3
 def gathered(pictures: UnpairedPictures, places: Places, device: torch.device) -> Iterator[Batch]:
     """The batches of `places` from cached `pictures`, in order."""
     if device.type == "cuda" and fits_on(device, pictures):
-        resident = Resident(pictures, device)
-        return (resident.batch(asked) for asked in places)
+        return ResidentBatches(Resident(pictures, device), places)
     if device.type == "cuda" or pictures.augmentation.scaled_to is None:
         return _one_ahead(pictures, places, pin=device.type == "cuda")
     return (pictures.batch(asked) for asked in places)
@@ -91,6 +90,27 @@ class Resident:
             cut_out(self.paintings.pixels, of_paintings, side),
             tuple(lost),
         )
+
+
+class ResidentBatches(Iterator[Batch]):
+    """The batches of some places; the next one is gathered when it is asked for, or before."""
+
+    def __init__(self, resident: Resident, places: Places) -> None:
+        self.resident, self.places = resident, iter(places)
+        self.gathered: Batch | None = None
+
+    def ahead(self) -> None:
+        """Gather the next batch now, if there is one: while the device is at work, and not while it waits."""
+        asked = next(self.places, None) if self.gathered is None else None
+        if asked is not None:
+            self.gathered = self.resident.batch(asked)
+
+    def __next__(self) -> Batch:
+        self.ahead()
+        if self.gathered is None:
+            raise StopIteration
+        batch, self.gathered = self.gathered, None
+        return batch
 
 
 class Held(NamedTuple):

@@ -16,11 +16,12 @@ class Average:
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
+        self._known: tuple[nn.Module | None, list[torch.Tensor], list[torch.Tensor]] = None, [], []
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
         """Take in the weights after step `step`, counted from 1."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        averaged = [parameter.detach() for parameter in self.network.parameters()]
-        latest = [parameter.detach() for parameter in network.parameters()]
-        torch._foreach_lerp_(averaged, latest, 1.0 - decay)
+        if self._known[0] is not network:  # to look them up at each step would keep a GPU waiting
+            self._known = network, list(self.network.parameters()), list(network.parameters())
+        torch._foreach_lerp_(*self._known[1:], 1.0 - decay)

@@ -54,6 +54,11 @@ class Feed:
     def __iter__(self) -> "Feed":
         return self
 
+    def ahead(self) -> None:
+        """Have the next batch gathered now, where that is work of this process and not waiting for others."""
+        if (ahead := getattr(self.batches, "ahead", None)) is not None:
+            ahead()
+
     def __next__(self) -> Batch:
         begun = time.monotonic()
         try:

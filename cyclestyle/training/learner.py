@@ -19,6 +19,7 @@ from cyclestyle.processes import Processes
 from cyclestyle.training.average import Average
 from cyclestyle.training.compiling import compiled
 from cyclestyle.training.cyclegan import Fakes, Losses, Networks, Remember, gradients
+from cyclestyle.training.feed import Feed
 from cyclestyle.training.guard import GRADIENT, Guard, Trouble
 from cyclestyle.training.means import Means
 from cyclestyle.training.recorded import Recorded, RecordedPass, cannot_record
@@ -132,6 +133,8 @@ class Learner:
                 losses = self.recorded(batch, number) if self.recorded else self._pass(batch, number)
             total = {name: total.get(name, 0.0) + loss / passes for name, loss in losses.items()}
         total |= self._gradient_norms()
+        if isinstance(batches, Feed):
+            batches.ahead()  # a GPU is at work now; from `_look` on it waits for the next step
         troubles = self._look(total)
         if troubles:
             self._skip(troubles)

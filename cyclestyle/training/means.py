@@ -15,8 +15,11 @@ class Means:
         self.count = 0
 
     def add(self, losses: Losses) -> None:
-        for name, loss in losses.items():
-            self.sums[name] = self.sums[name] + loss if name in self.sums else loss.clone()
+        if self.sums:
+            sums = torch._foreach_add([self.sums[name] for name in losses], list(losses.values()))
+        else:
+            sums = [loss.clone() for loss in losses.values()]
+        self.sums = dict(zip(losses, sums, strict=True))
         self.count += 1
 
     def take(self, reduce: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:

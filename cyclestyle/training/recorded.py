@@ -90,21 +90,25 @@ class RecordedPass:
 
     def __call__(self, batch: Batch, number: int) -> Losses:
         """The losses of pass `number`; the gradients are in the networks."""
-        plans = []
-        for memory in self.memories.values():
-            filled = memory.filled
-            plans.append((memory, filled, memory.plan(len(batch.photos), number).to(batch.photos.device)))
-        losses, stood = self.recorded(batch.photos, batch.paintings, *(part for *_, trade in plans for part in trade))
-        for (memory, filled, trade), pictures in zip(plans, stood, strict=True):
-            memory.note(filled, trade, pictures)
+        filled = [memory.filled for memory in self.memories.values()]
+        plans = [memory.plan(len(batch.photos), number).packed() for memory in self.memories.values()]
+        packed = torch.stack(plans).to(batch.photos.device, non_blocking=True)  # all in one transfer
+        losses, stood = self.recorded(batch.photos, batch.paintings, packed)
+        for memory, before, plan, pictures in zip(self.memories.values(), filled, packed, stood, strict=True):
+            memory.note(before, plan[Trade._fields.index("kept")], pictures)
         return losses
 
     def run(
-        self, photos: torch.Tensor, paintings: torch.Tensor, *parts: torch.Tensor
+        self, photos: torch.Tensor, paintings: torch.Tensor, packed: torch.Tensor
     ) -> tuple[Losses, list[torch.Tensor]]:
-        """What is recorded: the losses, and what stood in the memories where fakes are kept now."""
-        size = len(Trade._fields)
-        trades = {name: Trade(*parts[size * i : size * (i + 1)]) for i, name in enumerate(self.memories)}
+        """What is recorded: the losses, and what stood in the memories where fakes are kept now.
+
+        Args:
+            photos: (n, 3, h, w).
+            paintings: (n, 3, h, w).
+            packed: (2, 4, n), the trades of both memories.
+        """
+        trades = dict(zip(self.memories, map(Trade.unpacked, packed), strict=True))
         stood: list[torch.Tensor] = []
 
         def remember(fakes: Fakes) -> Fakes:

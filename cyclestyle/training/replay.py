@@ -24,8 +24,18 @@ class Trade(NamedTuple):
     """(n,) where it is kept in the memory; the spare place after the last one if it is not."""
 
     def to(self, device: torch.device) -> "Trade":
-        """The same on a device."""
-        return Trade(*(part.to(device, non_blocking=True) for part in self))
+        """The same on a device, to which all of it goes at once."""
+        return Trade.unpacked(self.packed().to(device, non_blocking=True))
+
+    def packed(self) -> torch.Tensor:
+        """(4, n) whole numbers."""
+        return torch.stack([part.long() for part in self])
+
+    @classmethod
+    def unpacked(cls, numbers: torch.Tensor) -> "Trade":
+        """The inverse of `packed`."""
+        remembered, place, fresh, kept = numbers.unbind()
+        return cls(remembered.bool(), place, fresh, kept)
 
 
 def swap(pool: Images, images: Images, trade: Trade) -> tuple[Images, Images]:
@@ -92,12 +102,12 @@ class Replay:
         before = self.filled
         trade = self.plan(len(images), number).to(images.device)
         shown, stood = swap(self.room(images), images, trade)
-        self.note(before, trade, stood)
+        self.note(before, trade.kept, stood)
         return shown
 
-    def note(self, filled: int, trade: Trade, stood: Images) -> None:
+    def note(self, filled: int, kept: torch.Tensor, stood: Images) -> None:
         """Remember how to undo a trade: how many pictures there were, and what stood where others are kept now."""
-        self._undo.append((filled, trade.kept, stood))
+        self._undo.append((filled, kept, stood))
 
     def settle(self) -> None:
         """Keep what was exchanged since the last time."""
