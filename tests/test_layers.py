@@ -9,6 +9,7 @@ from cyclestyle.networks.discriminator import PatchDiscriminator
 from cyclestyle.networks.generator import ResNetGenerator, UNetGenerator
 from cyclestyle.networks.layers import (
     InstanceNorm,
+    Mirrored,
     ReflectionPad,
     count_parameters,
     initialise,
@@ -129,6 +130,19 @@ def test_strips_beside_a_map_equal_reflection_in_values_and_gradients(width: int
     wanted, gradient = (torch.autograd.grad((y * weights).sum(), x)[0] for y in (expected, found))
     torch.testing.assert_close(gradient, wanted, rtol=1e-14, atol=1e-14)
     assert gradient.abs().max() > 1
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("size", [(4, 4), (4, 9), (16, 5)])
+def test_what_the_compiler_is_given_equals_reflection_in_values_and_gradients(
+    width: int, size: tuple[int, int]
+) -> None:
+    x = torch.randn(2, 3, *size, dtype=torch.float64, generator=seeded(0), requires_grad=True)
+    expected, found = F.pad(x, (width,) * 4, mode="reflect"), Mirrored.apply(x, width)
+    assert torch.equal(found, expected)
+    weights = torch.randn(expected.shape, dtype=torch.float64, generator=seeded(1))
+    wanted, gradient = (torch.autograd.grad((y * weights).sum(), x)[0] for y in (expected, found))
+    assert torch.equal(gradient, wanted)
 
 
 @pytest.mark.parametrize("width", [1, 2, 3])

@@ -1,5 +1,7 @@
 """The few layers that generators and discriminators share, and how their weights begin."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -52,14 +54,44 @@ class ReflectionPad(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = width
+        self.may_be_repeated = False
+        """Be computed in a form that a compiler repeats on the way back, rather than keep what it gives."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (n, c, h, w) -> (n, c, h + 2 width, w + 2 width)
         if x.is_cuda and torch.are_deterministic_algorithms_enabled() and self._forgets(x):
             return mirrored_beside(x, self.width)
+        if self.may_be_repeated:
+            return Mirrored.apply(x, self.width)  # type: ignore[return-value]
         return F.pad(x, (self.width,) * 4, mode="reflect")
 
     def _forgets(self, x: torch.Tensor) -> bool:
         return not ADDS_IN_ORDER or min(x.shape[-2:]) <= 2 * self.width + 1
+
+
+class Mirrored(torch.autograd.Function):
+    """Reflection padding for the compiler, which knows of what is looked up that it may be looked up again.
+
+    Of padding's own operation it does not, and would keep for the way back what that gives: as much as the maps before.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, width: int) -> torch.Tensor:
+        """(n, c, h, w) -> (n, c, h + 2 width, w + 2 width)."""
+        ctx.shape, ctx.width = x.shape, width
+        rows, columns = (_mirrored(size, width, x.device) for size in x.shape[-2:])
+        return x[..., rows[:, None], columns]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """The inverse, added up where a value was looked up several times; of `x` only its shape is asked for."""
+        like = gradients[0].new_empty(ctx.shape)
+        return torch.ops.aten.reflection_pad2d_backward(gradients[0], like, [ctx.width] * 4), None
+
+
+def _mirrored(size: int, width: int, device: torch.device) -> torch.Tensor:
+    """Which of `size` places is found at each of them, and at `width` more on either side."""
+    places = torch.arange(-width, size + width, device=device).abs()
+    return size - 1 - (size - 1 - places).abs()
 
 
 def mirrored_beside(x: torch.Tensor, width: int) -> torch.Tensor:
