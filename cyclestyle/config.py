@@ -230,8 +230,8 @@ class ComputeSettings(Section):
     """Send pictures that go through the same network together: the same mathematics in fewer operations, and more
     memory; not with `checkpointing`."""
     compile: bool = False
-    """Compile the networks (torch.compile): a minute or two before the first step. Whether later ones are faster
-    depends on the processor; `--plan` tells."""
+    """Compile the networks (torch.compile): a minute or two before the first step. Later ones are faster on CPUs with
+    AVX2, by a tenth or two, and keep less; elsewhere `--plan` tells."""
     winograd: Literal["auto", "no"] = "no"
     """auto: on CPUs that gain by it (with AVX2, without AVX-512), the 3 x 3 convolutions of 256 channels and more by
     Winograd's algorithm, which multiplies a quarter as often. The same mathematics; sums are rounded differently, as
