@@ -117,6 +117,11 @@ def test_a_flat_picture_is_no_division_by_zero() -> None:
     assert torch.isfinite(x.grad).all()
 
 
+def test_the_formula_loses_no_digits_of_float64() -> None:
+    x = torch.randn(2, 3, 9, 8, dtype=torch.float64, generator=seeded(0)) * 1e-3 + 5
+    torch.testing.assert_close(written_out(x, 1e-5), F.instance_norm(x, eps=1e-5), rtol=1e-10, atol=1e-10)
+
+
 # --- reflection ---------------------------------------------------------------------------------------------------
 
 

@@ -33,8 +33,8 @@ class InstanceNorm(nn.Module):
 
 
 def written_out(x: torch.Tensor, eps: float) -> torch.Tensor:
-    """Instance norm by its formula, statistics in float32: (n, c, h, w) -> the same."""
-    exact = x.float()
+    """Instance norm by its formula, statistics in float32 at least: (n, c, h, w) -> the same."""
+    exact = x.to(torch.promote_types(x.dtype, torch.float32))
     variance, mean = torch.var_mean(exact, dim=(2, 3), correction=0, keepdim=True)
     return ((exact - mean) * torch.rsqrt(variance + eps)).to(x.dtype)
 
