@@ -7,9 +7,11 @@ from torch import Tensor, nn
 
 from cyclestyle.networks.winograd import TILE, convolution, settled
 
-FEWEST, FEWEST_LEARNING = 128, 256
-"""Channels from which on it was measured to pay: where weights are frozen (scripts/benchmarks/results/painting.md,
-measuring.md), and where they learn (step.md)."""
+FEWEST, FEWEST_LEARNING = 64, 256
+"""Channels on either side from which on it was measured to pay: where weights are frozen
+(scripts/benchmarks/results/painting.md, measuring.md), and where they learn (step.md)."""
+WIDEST = 96
+"""Channels that there must be on one side at least."""
 LEAST, LEAST_LEARNING = 16, 64
 """Tiles from which on it does, likewise: weights are transformed for all tiles of a batch together, when they learn
 each time anew."""
@@ -77,4 +79,5 @@ def with_fewer_products(network: Network, fewest: int = FEWEST) -> Network:
 
 def _gains(conv: nn.Conv2d, fewest: int) -> bool:
     plain = (conv.kernel_size, conv.stride, conv.dilation, conv.groups) == ((3, 3), (1, 1), (1, 1), 1)
-    return plain and conv.padding in {(0, 0), (1, 1)} and min(conv.in_channels, conv.out_channels) >= fewest
+    fewer, more = sorted((conv.in_channels, conv.out_channels))
+    return plain and conv.padding in {(0, 0), (1, 1)} and fewer >= fewest and more >= WIDEST

@@ -33,7 +33,7 @@ WIDE = (64, 192)
 
 # The branches of a block, side by side: convolutions one after the other; a tuple stands for two of one input.
 Branch = tuple[str | tuple[str, str], ...]
-AVERAGE, SHRINK, MAXIMUM = "average", "shrink", "maximum"
+POOLINGS = AVERAGE, SHRINK, MAXIMUM = "average", "shrink", "maximum"
 _A: tuple[Branch, ...] = (
     ("branch1x1",),
     ("branch5x5_1", "branch5x5_2"),
@@ -85,22 +85,49 @@ class Unit(nn.Module):
         return F.relu_(self.convolution(x))
 
 
+class Openings(nn.Module):
+    """The 1 x 1 convolutions with which branches begin, as one: a large one is computed faster than several small."""
+
+    def __init__(self, units: Mapping[str, Unit]) -> None:
+        super().__init__()
+        convolutions = [unit.convolution for unit in units.values()]
+        self.widths = {name: unit.convolution.out_channels for name, unit in units.items()}
+        self.convolution = nn.Conv2d(convolutions[0].in_channels, sum(self.widths.values()), 1, device="meta")
+        self.convolution.weight = nn.Parameter(torch.cat([one.weight for one in convolutions]))
+        self.convolution.bias = nn.Parameter(torch.cat([one.bias for one in convolutions if one.bias is not None]))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """What each makes, before the ReLU, by its name."""
+        parts = self.convolution(x).split(list(self.widths.values()), dim=1)
+        return dict(zip(self.widths, parts, strict=True))
+
+
 class Block(nn.Module):
     """Branches side by side, their maps in one."""
 
-    def __init__(self, branches: tuple[Branch, ...], units: Mapping[str, Unit]) -> None:
+    def __init__(self, branches: tuple[Branch, ...], units: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self.branches, self.units = branches, nn.ModuleDict(units)
+        opening = _openings(branches, units)
+        self.branches = branches
+        self.openings = Openings(opening) if opening else None
+        self.units = nn.ModuleDict({name: unit for name, unit in units.items() if name not in opening})
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self._branch(branch, x) for branch in self.branches], dim=1)
+        opened = self.openings(x) if self.openings else {}
+        return torch.cat([self._branch(branch, x, opened) for branch in self.branches], dim=1)
 
-    def _branch(self, branch: Branch, x: Tensor) -> Tensor:
+    def _branch(self, branch: Branch, x: Tensor, opened: Mapping[str, Tensor]) -> Tensor:
+        name = _opening(branch)
+        if name in opened:
+            x = opened[name]
+            if branch[0] == AVERAGE:  # of what the convolution makes it is the same as before it, and of less
+                x = average(x)
+            x, branch = F.relu(x), branch[branch.index(name) + 1 :]
         for step in branch:
             if isinstance(step, tuple):
                 x = torch.cat([self.units[name](x) for name in step], dim=1)
             elif step == AVERAGE:
-                x = F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+                x = average(x)
             elif step == MAXIMUM:
                 x = F.max_pool2d(x, 3, stride=1, padding=1)
             elif step == SHRINK:
@@ -108,6 +135,25 @@ class Block(nn.Module):
             else:
                 x = self.units[step](x)
         return x
+
+
+def average(x: Tensor) -> Tensor:
+    """Of each value and those around it; at the border of fewer."""
+    return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+
+
+def _opening(branch: Branch) -> str | None:
+    """The unit that begins a branch, or comes after its average."""
+    first = branch[1:2] if branch[0] == AVERAGE else branch[:1]
+    return next((name for name in first if isinstance(name, str) and name not in POOLINGS), None)
+
+
+def _openings(branches: tuple[Branch, ...], units: Mapping[str, nn.Module]) -> dict[str, Unit]:
+    """The 1 x 1 convolutions that can be computed as one; none, if there is but one."""
+    names = [name for branch in branches if (name := _opening(branch))]
+    found = {name: unit for name in names if isinstance(unit := units[name], Unit)}
+    found = {name: unit for name, unit in found.items() if unit.convolution.kernel_size == (1, 1)}
+    return found if len(found) > 1 else {}
 
 
 class Inception(nn.Module):
@@ -187,7 +233,8 @@ class Inception(nn.Module):
             if len(found) == len(set(levels)):
                 break
             at_once = self.at_once if level in WIDE and x.device.type == "cpu" else len(x)
-            x = torch.cat([self._stage(level, some) for some in x.split(at_once)])
+            parts = [self._stage(level, some) for some in x.split(at_once)]
+            x = torch.cat(parts) if len(parts) > 1 else parts[0]
             if level in levels:
                 found[level] = x.to(images.dtype).mean((2, 3))
         return found

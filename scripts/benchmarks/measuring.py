@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
-from torchvision.models.inception import Inception3
+from torchvision.models.inception import BasicConv2d, Inception3
 from turns import as_the_program_runs, hardware, settle, take_turns, waited
 
 from cyclestyle.data.inspection import each
@@ -28,7 +28,7 @@ from cyclestyle.evaluation.looking import one_thread
 from cyclestyle.images import Images, Picture, load, to_images, to_pictures
 from cyclestyle.networks.extractors import random_network
 from cyclestyle.networks.fewer_products import pays, quickest
-from cyclestyle.networks.inception import CLASSES, SIDE, Inception
+from cyclestyle.networks.inception import BRANCHES, CLASSES, SIDE, Block, Inception
 from cyclestyle.networks.lpips import random_lpips
 from cyclestyle.networks.precision import computing_in, full_fp32
 from cyclestyle.networks.vgg import Vgg, random_vgg
@@ -148,10 +148,12 @@ def inceptions() -> tuple[Inception, Inception]:
     plain = copy.deepcopy(ours).to(memory_format=torch.contiguous_format)
     plain.at_once = 1 << 30
     for name in plain.blocks:
-        units = plain.get_submodule(f"blocks.{name}.units")
-        assert isinstance(units, nn.ModuleDict)
-        for unit in list(units):
-            units[unit] = like.get_submodule(name if unit == name else f"{name}.{unit}")
+        units = {
+            key.rpartition(".")[2]: unit
+            for key, unit in like.named_modules()
+            if isinstance(unit, BasicConv2d) and key.partition(".")[0] == name
+        }
+        plain.blocks[name] = Block(BRANCHES.get(name, ((name,),)), units)
     return ours.to(DEVICE), plain.to(DEVICE)
 
 
